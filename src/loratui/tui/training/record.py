@@ -180,6 +180,8 @@ class RunRecord:
             orders=beside(self.order),
             kls=beside(self.kl),
             log_odds=beside(self.log_odds),
+            changes=[one.beside_best for one in judged],
+            part_changes=judged[-1].parts_beside_best if judged else {},
         )
 
     def take(self, events: Iterable[Event]) -> int:

@@ -16,6 +16,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 
 from loratui.core.plan import Plan
 from loratui.core.preferences import holds_copy, share_in_order
+from loratui.runs.row_losses import RowLosses
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.preference_config import dpo_config, kto_config, orpo_config
@@ -56,6 +57,8 @@ class JudgedTrainer(Preferring, KTOTrainer):
     """
 
     reference_columns = ("ref_logps", "ref_KL_logps")
+    _losses: torch.Tensor | None = None
+    """Of each held-out answer, once all are known."""
     _answers: list[torch.Tensor]
     """Of each batch, one column an answer: whether it is wanted, its log-probability, how far that is above the
     reference's, and the same of the answer to another question (0 where no KL is estimated).
@@ -79,8 +82,12 @@ class JudgedTrainer(Preferring, KTOTrainer):
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._answers = []
+        self._answers, self._losses = [], None
         return super().evaluation_loop(*arguments, **options)
+
+    def losses_of_rows(self) -> RowLosses | None:
+        """The loss of each answer."""
+        return None if self._losses is None else RowLosses.of(self._losses.tolist(), [1] * len(self._losses))
 
     def figures_of_all(self) -> dict[str, float]:
         """Of all held-out answers, by TRL's names, and how wanted and unwanted ones are ordered."""
@@ -95,6 +102,7 @@ class JudgedTrainer(Preferring, KTOTrainer):
             self.desirable_weight * torch.sigmoid(-gained),  # 1 - sigmoid(x) is sigmoid(-x)
             self.undesirable_weight * torch.sigmoid(gained),
         )
+        self._losses = losses
         figures = {"loss": losses.mean(), "kl": kl}
         for kind, these in ((CHOSEN, wanted), (REJECTED, ~wanted)):
             if these.any():

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
+from loratui.runs.row_losses import RowLosses
 from loratui.worker.training.trainer import Obedient
 
 CHOSEN, REJECTED = "/chosen", "/rejected"
@@ -26,6 +27,8 @@ class Preferring(Obedient):
 
     reference_columns: tuple[str, ...] = ()
     """Names of the reference's log-probabilities beside the rows, in the order in which they are computed."""
+    row_losses: RowLosses | None = None
+    """What the rows lost in the last evaluation; None where several processes have a share of them each."""
     _held_out: dict[str, list[tuple[float, int]]]
     """Of each figure its value in each batch, and how many rows or tokens it is a mean of."""
 
@@ -90,11 +93,25 @@ class Preferring(Obedient):
             means["loss"] += means.pop(OF_TOKENS)
         return means
 
+    def losses_of_rows(self) -> RowLosses | None:
+        """The loss of each batch's pairs, and how many those are: TRL tells no pair's own, and a batch holds the same
+        pairs each time. A part that is a mean over tokens counts as much as it does in the whole. None of no rows.
+        """
+        rows, tokens = self._held_out.get("loss", []), self._held_out.get(OF_TOKENS, [])
+        count, all_tokens = sum(number for _, number in rows), sum(number for _, number in tokens)
+        if not count:
+            return None
+        found = [loss * number for loss, number in rows]
+        for at, (loss, number) in enumerate(tokens):
+            found[at] += loss * number * count / all_tokens
+        return RowLosses.of(found, (number for _, number in rows))
+
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._held_out = defaultdict(list)
+        self._held_out, self.row_losses = defaultdict(list), None
         output = super().evaluation_loop(*arguments, **options)
         figures = self.figures_of_all()
+        self.row_losses = self.losses_of_rows() if self.args.world_size == 1 else None
         loss = figures.pop("loss", None)
         if output.metrics is not None and loss is not None:
             output.metrics["eval_loss"] = loss
