@@ -36,6 +36,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from loratui.core.quantiles import student_quantile
 
 Told = Literal["better", "worse", "no better", "unknown"]
+UNDECIDED = "held-out-noise"
+"""The finding that patience is used up, and the rows cannot tell whether that means anything."""
 DIGITS = 6
 CONFIDENCE = 0.95
 """For all evaluations of a run together."""

@@ -25,8 +25,8 @@ DIGITS = 5
 @dataclass(frozen=True)
 class RowLosses:
     """nll: negative log-likelihood of each row, in nats, summed over its tokens that bear loss; tokens: how many those
-    are. The rows stand in the order of the dataset. Where preferences are learnt: the loss of each judged answer, or of
-    each batch of pairs times their number, since TRL tells no pair's own; and of how many it is.
+    are. The rows stand in the order of the dataset. Where preferences are learnt: the loss of each pair or judged
+    answer, and 1.
     """
 
     nll: list[float]

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from loratui.core.diagnosis.divergence import DivergenceWatch
+from loratui.core.early_stopping import UNDECIDED
 from loratui.core.plan import Plan
 from loratui.runs.events import Step
 from loratui.runs.row_losses import RowLosses
@@ -25,8 +26,6 @@ from loratui.worker.training.signals import EvaluationStoppedError, Requests, St
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
-TOO_FEW = "held-out-noise"
-"""The finding that patience is used up, and the held-out rows cannot tell whether that means anything."""
 
 
 class RunCallback(TrainerCallback):
@@ -313,7 +312,7 @@ class RunCallback(TrainerCallback):
             **more,
         )
         if undecided := self.patience.told:
-            self.journal.emit("finding", finding=TOO_FEW, severity="info", step=state.global_step, message=undecided)
+            self.journal.emit("finding", finding=UNDECIDED, severity="info", step=state.global_step, message=undecided)
 
     def _end_by_patience(self, control: TrainerControl) -> None:
         self.stop_reason = self.patience.words

@@ -19,6 +19,7 @@ from loratui.core.preferences import holds_copy, share_in_order
 from loratui.runs.row_losses import RowLosses
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.config import DeviceTraits
+from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preference_config import dpo_config, kto_config, orpo_config
 from loratui.worker.training.preferring import CHOSEN, OF_TOKENS, REJECTED, Preferring
 from loratui.worker.training.trainer import made_ready
@@ -36,6 +37,36 @@ class PairTrainer(Preferring, DPOTrainer):
         """Pairs of a batch, each with one answer of either kind; of what tokens tell, those of the chosen answers."""
         pairs = len(inputs["input_ids"]) // 2
         return int(inputs["completion_mask"][:pairs, 1:].sum()) if name == TOKEN_ACCURACY else pairs
+
+    def parts_of_pairs(self, outputs: list[Any], inputs: Any) -> list[dict[str, tuple[float, int]]]:
+        """TRL's loss of each pair, with the reference's log-probabilities as if they had been computed before. Not
+        known where tokens beyond the shorter answer are weighted.
+        """
+        precomputed, rows = self.precompute_ref_logps, len(inputs["input_ids"])
+        if len(outputs) != (1 if precomputed else 2) or self.ld_alpha is not None:
+            return []
+        pairs, kept = rows // 2, {name: list(values) for name, values in self.held_out_figures.items()}
+        if not precomputed:
+            width = inputs["completion_mask"].shape[1] - 1
+            known = outputs[1].log_probs[:, -width:].sum(dim=1).chunk(2)
+            inputs = {**inputs, **dict(zip(self.reference_columns, known, strict=True))}
+        found = []
+        self.precompute_ref_logps = True
+        try:
+            for at in range(pairs):
+                both = [at, pairs + at]
+                own = {
+                    name: value[[at]] if name in self.reference_columns else rows_of(value, both, rows)
+                    for name, value in inputs.items()
+                }
+                stand_in: Any = Outputs(outputs[0], both, rows)
+                loss = self._compute_loss(stand_in, own, return_outputs=False)  # type: ignore[no-untyped-call]
+                found.append(self.loss_parts(float(loss), own))
+        finally:
+            self.precompute_ref_logps = precomputed
+            self.held_out_figures.clear()
+            self.held_out_figures.update(kept)
+        return found
 
     def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
         """The SFT loss beside the pairs' is a mean over the chosen answers' tokens. Where tokens beyond the shorter
