@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from forked import start_forked
-from tiny_model import write_rows, write_tiny_model
+from tiny_model import write_contrary_rows, write_rows, write_tiny_model
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
@@ -152,6 +152,7 @@ class Courses:
     def __init__(self, folder: Path) -> None:
         write_tiny_model(folder / "model")
         write_rows(folder / "rows.jsonl", 60)
+        write_contrary_rows(folder / "contrary.jsonl")
         common = {
             "model.id": str(folder / "model"),
             "model.dtype": "fp32",
@@ -171,6 +172,7 @@ class Courses:
         }
         full = {"training.epochs": 0.6, "training.accumulation": 1}
         hot = {
+            "dataset.eval_path": str(folder / "contrary.jsonl"),
             "training.max_steps": 60,
             "evaluation.every_steps": 2,
             "evaluation.patience": 3,

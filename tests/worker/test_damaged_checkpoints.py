@@ -158,6 +158,7 @@ def test_a_result_is_written_beside_what_took_its_place(
 def test_a_run_that_patience_ended_is_not_trained_on(files: Path, tmp_path: Path) -> None:  # noqa: F811
     """Killed while it wrote the result: the resume writes it, and makes no step."""
     settings = SETTINGS | {
+        "dataset__eval_path": str(files / "contrary.jsonl"),
         "training__learning_rate": 0.5,
         "training__max_grad_norm": 0.0,
         "training__max_steps": 40,
@@ -181,6 +182,7 @@ def test_a_lost_best_checkpoint_is_said(files: Path, tmp_path: Path, monkeypatch
     from loratui.worker.training import session
 
     settings = SETTINGS | {
+        "dataset__eval_path": str(files / "contrary.jsonl"),
         "training__learning_rate": 0.5,
         "training__max_grad_norm": 0.0,
         "training__max_steps": 40,
@@ -191,7 +193,7 @@ def test_a_lost_best_checkpoint_is_said(files: Path, tmp_path: Path, monkeypatch
     conclude = session.Session._conclude
 
     def damaged(self: Any, trainer: Any, callback: Any, seconds: float) -> Any:
-        flipped("adapter_model.safetensors")(self.run.checkpoints_path / f"checkpoint-{callback.best_step}")
+        flipped("adapter_model.safetensors")(self.run.checkpoints_path / f"checkpoint-{callback.patience.best_step}")
         return conclude(self, trainer, callback, seconds)
 
     monkeypatch.setattr(session.Session, "_conclude", damaged)

@@ -16,6 +16,7 @@ from test_preference_run import execute, of_kind, weights
 from tiny_model import write_rows, write_tiny_model
 
 from loratui.core.plan import Plan
+from loratui.runs import row_losses
 from loratui.runs.checkpoints import MANIFEST
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run
@@ -183,6 +184,29 @@ def test_patience_counts_from_the_first_step_and_the_result_is_never_the_base(fi
     assert (ended["step"], ended["best_step"], ended["result_step"]) == (6, 2, 2)
     found = worse_than_base(run, run.status())
     assert found is None or found.since_step == 2, "judged is what the result holds"
+
+
+@pytest.mark.parametrize(
+    ("objective", "changes"),
+    [
+        ("dpo", {}),
+        ("dpo", {"preference.sft_weight": 0.3, "preference.reference": "precomputed"}),
+        ("orpo", {}),
+        ("kto", {}),
+    ],
+)
+def test_the_losses_of_pairs_make_the_loss(
+    files: Path, tmp_path: Path, objective: str, changes: dict[str, Any]
+) -> None:
+    """Of batches of unlike size, each row's own loss: patience tells by them what is chance."""
+    settings = {"training.max_steps": 2, "evaluation.batch_size": 4, "training.learning_rate": 1e-2} | changes
+    run = create_run(plan_of(files, objective, settings), output=tmp_path / "run")
+    judged = of_kind(execute(run), "eval")
+    kept = [row_losses.read(run, one["step"]) for one in judged]
+    assert len(judged) == 2 and all(rows is not None for rows in kept)
+    for one, rows in zip(judged, kept, strict=True):
+        assert rows is not None and len(rows.nll) == one["rows"] and rows.loss == pytest.approx(one["loss"], abs=2e-5)
+    assert kept[1] is not None and len(set(kept[1].nll)) > 1
 
 
 def test_judged_answers_that_are_worse_than_before_are_told(files: Path, tmp_path: Path) -> None:

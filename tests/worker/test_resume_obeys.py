@@ -19,7 +19,7 @@ from loratui.core.plan_text import fields, with_values
 from loratui.core.schedule import learning_rate_at, make_schedule
 from loratui.runs.continuation import change, continuation
 from loratui.runs.directory import Run
-from loratui.runs.events import Event, EventTail, Fix, Started, Step, append_event
+from loratui.runs.events import Event, EventTail, Finding, Fix, Started, Step, append_event
 from loratui.runs.start import create_run
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
@@ -174,8 +174,10 @@ def recorded(trainer: Any, run: Run, events: list[Event]) -> None:
     """Nothing of the training shows it: the plan does."""
 
 
-def stopped_early(trainer: Any, run: Run, events: list[Event]) -> None:
-    assert steps(events)[-1].step < LAST
+def patience_told(trainer: Any, run: Run, events: list[Event]) -> None:
+    """Eight rows end no run, and it is said that its patience is used up."""
+    told = [one for one in events if isinstance(one, Finding) and one.finding == "held-out-noise"]
+    assert told and "8 rows" in told[0].message and steps(events)[-1].step == LAST
 
 
 def three_kept(trainer: Any, run: Run, events: list[Event]) -> None:
@@ -238,7 +240,7 @@ FROM_CHECKPOINT: list[tuple[dict[str, Any], Callable[..., None]]] = [
         },
         all_of(in_bf16, evaluated_at(8, 12)),
     ),
-    ({"evaluation.every_steps": 1, "evaluation.patience": 1, "training.learning_rate": 0.5}, stopped_early),
+    ({"evaluation.every_steps": 1, "evaluation.patience": 1, "training.learning_rate": 0.5}, patience_told),
     (
         {"saving.every_steps": 1, "saving.keep": 3, "hardware.cpu": False, "hardware.gpu": "RTX 4090"},
         all_of(three_kept, recorded),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import write_rows, write_tiny_model
+from tiny_model import write_contrary_rows, write_rows, write_tiny_model
 
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
@@ -28,6 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("session")
     write_tiny_model(folder / "model", hidden=64)
     write_rows(folder / "rows.jsonl", 40)
+    write_contrary_rows(folder / "contrary.jsonl")
     return folder
 
 
@@ -151,6 +152,7 @@ def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path
     run, outcome, events = train(
         files,
         tmp_path / "run",
+        dataset__eval_path=str(files / "contrary.jsonl"),
         training__learning_rate=0.5,
         training__max_grad_norm=0.0,
         training__max_steps=40,
@@ -164,11 +166,36 @@ def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path
     assert outcome.state == "finished" and "no better evaluation" in outcome.message
     assert evaluations[-1]["step"] < 40 and evaluations.index(best) == len(evaluations) - 3
     assert events[-1].fields["best_step"] == best["step"]
+    since = evaluations[-1]["beside_best"]
+    assert since["step"] == best["step"] and since["rows"] == 24 and since["low"] > -0.01 * best["loss"]
+    assert since["difference"] == pytest.approx(evaluations[-1]["loss"] - best["loss"], abs=1e-4)
+    assert f"95 % between {since['low']:+.2g} and {since['high']:+.2g}, 24 rows" in outcome.message
     kept, result = (
         load_file(folder / "adapter_model.safetensors")
         for folder in (run.checkpoints_path / f"checkpoint-{best['step']}", run.adapter_path)
     )
     assert all(torch.equal(kept[name], result[name]) for name in result)
+
+
+def test_three_rows_end_no_run(files: Path, tmp_path: Path) -> None:
+    """What they say changes by chance from one evaluation to the next: it is told, and the best one is the result."""
+    _, outcome, events = train(
+        files,
+        tmp_path / "run",
+        dataset__eval_count=3,
+        training__learning_rate=0.5,
+        training__max_grad_norm=0.0,
+        training__max_steps=16,
+        training__scheduler="constant",
+        evaluation__every_steps=2,
+        evaluation__patience=1,
+    )
+    judged = [event.fields for event in events if event.type == "eval"][1:]
+    best = min(judged, key=lambda one: one["loss"])
+    told = [one.fields for one in events if one.type == "finding" and one.fields["finding"] == "held-out-noise"]
+    assert outcome.state == "finished" and judged[-1]["step"] == 16 and any(not one["best"] for one in judged[:-1])
+    assert told and all(one["severity"] == "info" and "3 rows)" in one["message"] for one in told)
+    assert events[-1].fields["result_step"] == best["step"]
 
 
 def test_a_stop_does_not_wait_for_a_long_evaluation(

@@ -65,3 +65,13 @@ def write_rows(path: Path, count: int = 48, seed: int = 0) -> Path:
                 + "\n"
             )
     return path
+
+
+def write_contrary_rows(path: Path, count: int = 24, seed: int = 1) -> Path:
+    """The same questions, answered in letters: what is learnt of sums is wrong there, and beyond any doubt."""
+    draw = random.Random(seed)
+    with path.open("w") as file:
+        for _ in range(count):
+            prompt = f"{draw.randrange(50)} and {draw.randrange(50)} is" + " and" * draw.randrange(6)
+            file.write(json.dumps({"prompt": prompt, "completion": "".join(draw.choices("abcdef", k=3))}) + "\n")
+    return path

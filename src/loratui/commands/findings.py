@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.format import printable
+from loratui.commands.text import table
+from loratui.format import loss_text, one_line, printable
 from loratui.terminal import Styled, say, say_json
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def command(run_name: str, as_json: bool) -> None:
 
 def findings(run: Run) -> dict[str, Any]:
     """The object that `loratui runs findings --json` prints."""
+    from loratui.runs.by_part import part_losses
     from loratui.tui.training.allowed import BY_NAME
     from loratui.tui.training.follow import Followed
     from loratui.tui.training.mending import applicable
@@ -45,6 +47,7 @@ def findings(run: Run) -> dict[str, Any]:
     followed.poll()
     while not followed.whole:
         followed.poll()
+    held_out = followed.record.held_out
     return {
         "run": run.name,
         "path": str(run.place),
@@ -55,6 +58,8 @@ def findings(run: Run) -> dict[str, Any]:
             {"finding": one.kind, "severity": one.severity, "message": one.message, "step": one.step, "by": one.by}
             for one in followed.shown
         ],
+        "step": held_out[-1].step if held_out else None,
+        "parts": [one.document | {"words": one.words} for one in part_losses(held_out[-1] if held_out else None)],
         "fixes": [_as_json(followed, fix, way) for fix, way in applicable(followed)],
         "advice": _by_hand(followed),
         "key": BY_NAME["fix"].key,
@@ -100,6 +105,10 @@ def _print(found: dict[str, Any], typed: str) -> None:
         say(Styled(f"{glyph} ", color), printable(one["message"]))
     if not found["findings"] and not found["warnings"]:
         say("Nothing was found." if found["state"] == "finished" else "Nothing was found so far.")
+    if found["parts"]:
+        say(f"Held-out loss by part, {'at step ' + str(found['step']) if found['step'] else 'before the first step'}:")
+        lines = [[f"  {one_line(one['part'], 40)}", loss_text(one["loss"]), one["words"]] for one in found["parts"]]
+        say(table(lines, right=frozenset({1})))
     if found["fixes"]:
         say("What would mend it:")
     for one in found["fixes"]:

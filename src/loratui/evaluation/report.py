@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loratui.core.errors import InputError
+from loratui.evaluation.by_part import rows_by_part
 from loratui.evaluation.intervals import Interval, interval, paired
 from loratui.evaluation.measures import MEASURES, Measure, Numbers, Unit, measure_of
 from loratui.evaluation.scoring import Item, Outcome, Rules, figures, parsed_json
@@ -63,11 +64,12 @@ def document(
     found: Document = {
         "rows": len(items),
         "judged": judged.name,
-        "sides": [{"name": side.name, "title": side.title, "figures": _figures(numbers[side.name])} for side in sides],
-        "differences": [
-            line for side in sides[:-1] for line in _differences(judged, side, numbers[judged.name], numbers[side.name])
-        ],
+        **compared(sides, numbers),
         "failed": _failed(judged, items, rules),
+        "parts": [
+            {"part": part, "rows": count, **compared(sides, own)}
+            for part, (count, own) in rows_by_part(items, numbers).items()
+        ],
     }
     mine = found["sides"][-1]["figures"]
     require_measured(floors, mine)
@@ -77,6 +79,17 @@ def document(
         if not floor.met(_number(mine[floor.name]["value"]))
     ]
     return found
+
+
+def compared(sides: Sequence[Side], numbers: Mapping[str, Mapping[str, Numbers]]) -> Document:
+    """`sides` and `differences` of a document. numbers: of each side, by measure, the figures of the rows."""
+    judged = sides[-1]
+    return {
+        "sides": [{"name": side.name, "title": side.title, "figures": _figures(numbers[side.name])} for side in sides],
+        "differences": [
+            line for side in sides[:-1] for line in _differences(judged, side, numbers[judged.name], numbers[side.name])
+        ],
+    }
 
 
 def require_measured(floors: Sequence[Floor], names: Collection[str]) -> None:
@@ -172,19 +185,62 @@ NAME_WIDTH, COLUMN_WIDTH = 22, 24
 
 def table(found: Document, *, width: int = 80, failed: int = 3) -> list[str]:
     """The document as lines. failed: failed rows that are shown; the rest is counted."""
-    return figure_lines(found, width=width) + verdict_lines(found) + _failed_lines(found, failed)
+    return (
+        figure_lines(found, width=width)
+        + verdict_lines(found)
+        + part_lines(found, width=width)
+        + _failed_lines(found, failed)
+    )
 
 
 def figure_lines(found: Document, *, width: int) -> list[str]:
     """Every side's figures with their intervals."""
     names = list(dict.fromkeys(name for side in found["sides"] for name in side["figures"]))
-    order = [name for name in names if name not in MEASURES] + [name for name in MEASURES if name in names]
-    measures = {name: measure_of(name) for name in order}
+    measures = {name: measure_of(name) for name in _ordered(names)}
     sides = [
         (side["title"], {name: figure_cell(one, measures[name].unit) for name, one in side["figures"].items()})
         for side in found["sides"]
     ]
     return grid({name: one.title for name, one in measures.items()}, sides, width=width)
+
+
+def _ordered(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in MEASURES] + [name for name in MEASURES if name in names]
+
+
+def part_lines(found: Document, *, width: int) -> list[str]:
+    """Of a mix every side's figures by part, and where the judged side can be told from another one there; nothing of
+    rows that are of one.
+    """
+    parts = found.get("parts", [])
+    lines: list[str] = []
+    for number, side in enumerate(found["sides"] if parts else ()):
+        measured = list(dict.fromkeys(name for one in parts for name in one["sides"][number]["figures"]))
+        names = {name: measure_of(name) for name in _ordered(measured)}
+        cells = [
+            (
+                f"{one_line(one['part'], 11)}, {one['rows']:,} rows",
+                {
+                    name: figure_cell(figure, names[name].unit)
+                    for name, figure in one["sides"][number]["figures"].items()
+                },
+            )
+            for one in parts
+        ]
+        lines.append(f"{side['title']}, by part:")
+        lines += grid({name: measure.title for name, measure in names.items()}, cells, width=width)
+    told = [
+        f"  {one_line(one['part'], 40)}, beside {difference['against']}: {measure_of(difference['measure']).title} "
+        f"{difference['words']}"
+        for one in parts
+        for difference in one["differences"]
+        if difference["words"] and difference["told"] in ("better", "worse")
+    ]
+    if told:
+        lines += ["By part:", *told, ""]
+    elif parts and len(found["sides"]) > 1:
+        lines += ["By part no difference can be told.", ""]
+    return lines
 
 
 def verdict_lines(found: Document) -> list[str]:

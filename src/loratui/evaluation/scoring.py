@@ -26,7 +26,8 @@ PIECE_WORDS, PIECE_CHARACTERS, FEWEST_PIECES = 4, 12, 12
 @dataclass(frozen=True, slots=True)
 class Item:
     """One row that is asked. row: its number in the file, from 0. choices: answers to choose from, of which `right` is
-    the right one, from 0. written: whether there is something written whose likelihood can be told.
+    the right one, from 0. written: whether there is something written whose likelihood can be told. part: of a mix,
+    whose row it is.
     """
 
     row: int
@@ -35,6 +36,7 @@ class Item:
     written: bool = False
     choices: tuple[str, ...] = ()
     right: int = -1
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

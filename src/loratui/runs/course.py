@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from loratui.core.diagnosis import Curves
 from loratui.core.diagnosis.divergence import DivergenceWatch
+from loratui.core.early_stopping import Change
 from loratui.runs.directory import Run
 from loratui.runs.events import Data, Eval, Event, Fix, Started
 from loratui.runs.history import Counted, StepFigures, placed_events, step_after
@@ -20,10 +21,12 @@ LAST_STEPS = 1_000
 
 
 class Judged(NamedTuple):
-    """One evaluation: its step and the held-out loss."""
+    """One evaluation: its step and the held-out loss, and how they stand beside earlier ones by their rows."""
 
     step: int
     loss: float | None
+    beside_best: Change | None = None
+    parts: Mapping[str, Change] = {}
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Course:
             case Eval():
                 if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
                     self.evals.pop()
-                self.evals.append(Judged(event.step, event.loss))
+                self.evals.append(Judged(event.step, event.loss, event.beside_best, event.parts_beside_best))
             case Fix():
                 self.changed_at = event.from_step if event.start == "checkpoint" else -1
                 if event.start == "anew":
@@ -82,7 +85,7 @@ class Course:
     ) -> Curves:
         """As a diagnosis looks at it. proposed, bf16: what the worker noted of its situation."""
         steps = _thinned(self.steps)
-        judged = self.evaluations(math.inf)
+        judged = [one for one in self.evals if one.loss is not None]
         epoch = steps[-1].epoch if steps else 0.0
 
         def values(found: Iterable[float | None]) -> list[float]:
@@ -93,8 +96,8 @@ class Course:
             values(one.loss for one in steps),
             values(one.grad_norm for one in steps),
             values(one.learning_rate for one in steps),
-            [step for step, _ in judged],
-            [loss for _, loss in judged],
+            [one.step for one in judged],
+            [one.loss for one in judged if one.loss is not None],
             total_steps=self.total_steps,
             steps_per_epoch=round(steps[-1].step / epoch) if epoch else 0,
             finished=finished,
@@ -103,6 +106,8 @@ class Course:
             trained_tokens=self.data.trained_tokens if self.data else None,
             bf16=bf16,
             base_loss=self.base.loss if self.base and self.base.loss is not None else math.nan,
+            changes=[one.beside_best for one in judged],
+            part_changes=judged[-1].parts if judged else {},
         )
 
     def watch(self, until: int) -> DivergenceWatch:
@@ -114,7 +119,7 @@ class Course:
 
     def evaluations(self, until: float) -> list[tuple[int, float]]:
         """(step, held-out loss) of the evaluations up to step `until`."""
-        return [(step, loss) for step, loss in self.evals if step <= until and loss is not None]
+        return [(one.step, one.loss) for one in self.evals if one.step <= until and one.loss is not None]
 
 
 def _thinned(steps: Iterable[StepFigures]) -> list[StepFigures]:
@@ -167,7 +172,7 @@ def sound_until(course: Course, *, precision: str, ended: bool = False) -> int |
     Evaluations count as they do for the worker. ended: no other comes, so that the last one alone decides.
     """
     watch = DivergenceWatch()
-    evals = {step: loss for step, loss in course.evals if loss is not None}
+    evals = {one.step: one.loss for one in course.evals if one.loss is not None}
     for step, is_last in _with_last(course.steps):
         if step.loss is not None and not math.isfinite(step.loss):
             return min(watch.healthy_step, max(0, step.step - 2))

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from loratui.core.early_stopping import Change
+
 LATEST = 1e11
 Time = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 """Unix seconds that a calendar knows."""
@@ -44,6 +46,17 @@ class ByPart(BaseModel):
     """Of a mix the loss on the held-out rows of each part; empty where the dataset is one."""
 
     loss_by_part: dict[str, float | None] = {}
+
+
+class Compared(BaseModel):
+    """How an evaluation's loss differs from earlier ones, row beside row; empty in older runs and where the rows' own
+    losses are not known.
+    """
+
+    beside_best: Change | None = None
+    """Beside the best evaluation before this one."""
+    parts_beside_best: dict[str, Change] = {}
+    """Of a mix each part's loss beside its own lowest before, that of what the run began with among them."""
 
 
 class PreferenceFigures(BaseModel):

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
-from loratui.runs.event_fields import ByPart, Count, OfParts, Pair, PreferenceFigures, Share, Time
+from loratui.runs.event_fields import ByPart, Compared, Count, OfParts, Pair, PreferenceFigures, Share, Time
 from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
@@ -131,7 +131,7 @@ class Step(PreferenceFigures, Event):
     """Seconds until the last step at the present speed."""
 
 
-class Eval(ByPart, PreferenceFigures, Event):
+class Eval(Compared, ByPart, PreferenceFigures, Event):
     """One evaluation on the held-out rows."""
 
     kind = "eval"

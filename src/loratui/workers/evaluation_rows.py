@@ -41,7 +41,7 @@ def _item(one: Question, choices: str, right: str) -> Item:
     messages = one.conversation.messages
     asked = messages[-1].content if messages else one.conversation.text
     if not choices:
-        return Item(one.index, asked, one.expected, one.whole is not None)
+        return Item(one.index, asked, one.expected, one.whole is not None, part=one.part)
     texts, labels = _choices(one, choices)
     wanted = one.columns.get(right) if right else one.expected
     place = _right(wanted, texts, labels)
@@ -51,7 +51,7 @@ def _item(one: Question, choices: str, right: str) -> Item:
             where=one.place,
             hint="Name the column of the right one with --right: its text, its label, or its number from 0.",
         )
-    return Item(one.index, asked, texts[place], one.whole is not None, tuple(texts), place)
+    return Item(one.index, asked, texts[place], one.whole is not None, tuple(texts), place, one.part)
 
 
 def _choices(one: Question, column: str) -> tuple[list[str], list[str]]:

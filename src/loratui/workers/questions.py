@@ -60,6 +60,8 @@ class Question:
     """The row with its written answer, as training reads it; None where it has none."""
     plain: bool = False
     """A line of text in no form at all: the chat template is put around it, unless the run learnt plain text."""
+    part: str = ""
+    """Of a mix the name of the part that it was held out of."""
 
     @property
     def place(self) -> str:
@@ -232,7 +234,13 @@ def _asked(part: PartRows, rows: Iterable[Row]) -> Iterator[Question]:
         return arranged(with_calls(row) if section.calls == "template" else row, section.reasoning)
 
     for one in _usable(rows, part.reading):
-        yield replace(one, index=one.index + part.first, conversation=seen(one.conversation), whole=seen(one.whole))
+        yield replace(
+            one,
+            index=one.index + part.first,
+            conversation=seen(one.conversation),
+            whole=seen(one.whole),
+            part=part.part.name,
+        )
 
 
 def _planned(section: DatasetSection) -> tuple[FoundDataset, Recognition]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from loratui.core.diagnosis.base import KIND as WORSE_THAN_BASE
 from loratui.core.diagnosis.base import worse_than_base
+from loratui.core.diagnosis.by_part import part_worsens
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
 from loratui.core.diagnosis.fixes import after_divergence
 from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
@@ -33,6 +34,7 @@ RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     diverging,
     worse_than_base,
     overfitting,
+    part_worsens,
     memorising,
     not_falling,
     spikes,
@@ -57,7 +59,7 @@ PREFERENCE_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
 is well, and jumps from one step's pairs to the next one's.
 """
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
-_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes", WORSE_THAN_BASE)
+_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes", "part-worsens", WORSE_THAN_BASE)
 """Findings that say nothing once the run is spoilt."""
 
 

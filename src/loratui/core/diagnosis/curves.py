@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from loratui.core.diagnosis.divergence import DivergenceWatch
+from loratui.core.early_stopping import Change
 from loratui.core.smoothing import smooth
 
 FIRST_STEPS = 5
@@ -35,7 +36,9 @@ class Curves:
     where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes in bfloat16. None
     where unknown. chosen_rewards, margins, orders: where preferences are learnt, of each step the chosen answers'
     reward, how far it is above the rejected ones', and the share of its pairs in the right order. kls: KTO's, in nats
-    an answer. log_odds: ORPO's, of chosen over rejected answers.
+    an answer. log_odds: ORPO's, of chosen over rejected answers. changes: of each evaluation how it stands beside the
+    best one before it, by its rows; None where they are not known, and empty in older runs. part_changes: of the newest
+    one, how each part of a mix stands beside its own lowest before.
     """
 
     steps: Sequence[int]
@@ -57,6 +60,8 @@ class Curves:
     kls: Sequence[float] = ()
     log_odds: Sequence[float] = ()
     base_loss: float = math.nan
+    changes: Sequence[Change | None] = ()
+    part_changes: Mapping[str, Change] = field(default_factory=dict)
 
     @cached_property
     def span(self) -> int:
@@ -116,6 +121,16 @@ class Curves:
             earlier - later for earlier, later in pairwise(losses[best:])
         ]
         return max([0.0, *back, self.rows_noise(losses[best])])
+
+    def since_best(self) -> Change | None:
+        """How the newest evaluation stands beside the best one, by their rows; None where those are not known, or the
+        newest is the best.
+        """
+        newest, points = (self.changes[-1] if self.changes else None), self.evaluations
+        if newest is None or not points or self.eval_steps[-1] != points[-1][0]:
+            return None
+        best = min(points, key=lambda point: point[1])[0]
+        return newest if newest.step == best else None
 
     def rows_noise(self, loss: float) -> float:
         """What so few held-out rows leave uncertain of a difference from this loss: its standard deviation."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loratui.core.diagnosis import fixes
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, mean, median
+from loratui.core.early_stopping import interval_words
 from loratui.core.plan import Plan
 
 RISE_SHARE, RISE_NATS = 0.03, 0.02
@@ -20,7 +21,7 @@ STAIR_STEPS = 8
 
 def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The evaluation loss has turned up for at least two evaluations, by more than its noise, while the training
-    loss fell on.
+    loss fell on. Its noise is what the rows tell of it; where they are not known, what the evaluations show.
     """
     points = curves.evaluations
     if len(points) < 3:
@@ -28,8 +29,12 @@ def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     best = min(range(len(points)), key=lambda index: points[index][1])
     later = [loss for _, loss in points[best + 1 :]]
     step, lowest = points[best]
-    least = max(RISE_SHARE * lowest, RISE_NATS, RISE_NOISES * curves.evaluation_noise)
+    since = curves.since_best()
+    noise = 0.0 if since is not None else RISE_NOISES * curves.evaluation_noise
+    least = max(RISE_SHARE * lowest, RISE_NATS, noise)
     if len(later) < 2 or min(later) <= lowest or later[-1] <= lowest + least:
+        return
+    if since is not None and since.told != "worse":
         return
     at_best, now = _training_loss_at(curves, step), curves.smoothed[-1] if curves.smoothed else math.nan
     if math.isfinite(at_best) and math.isfinite(now) and now > at_best * 1.02:
@@ -37,8 +42,9 @@ def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     yield Finding(
         "overfitting",
         "warning",
-        f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now, while the "
-        "training loss falls: the model learns the rows by heart.",
+        f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now"
+        f"{f' ({interval_words(since)})' if since is not None else ''}, while the training loss falls: the model "
+        "learns the rows by heart.",
         step,
         _less_by_heart(curves, plan),
     )

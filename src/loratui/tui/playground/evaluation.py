@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines
+from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines, part_lines
 from loratui.format import harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
@@ -110,7 +110,7 @@ class EvaluationScreen(ModalScreen[None]):
         lines = brief_verdict_lines(self._document)
         if not self._document["failed"]:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
-        lines += figure_lines(self._document, width=width)
+        lines += figure_lines(self._document, width=width) + part_lines(self._document, width=width)
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
         self.query_one("#figures", Static).update(Content("\n".join(harmless(line) for line in lines).rstrip()))
 

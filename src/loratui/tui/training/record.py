@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.early_stopping import UNDECIDED
 from loratui.core.smoothing import Smoother, Thinned
 from loratui.runs.events import (
     Checkpoint,
@@ -180,6 +181,8 @@ class RunRecord:
             orders=beside(self.order),
             kls=beside(self.kl),
             log_odds=beside(self.log_odds),
+            changes=[one.beside_best for one in judged],
+            part_changes=judged[-1].parts_beside_best if judged else {},
         )
 
     def take(self, events: Iterable[Event]) -> int:
@@ -219,12 +222,16 @@ class RunRecord:
                     self.evaluations += 1
                 self.evals.append(event)
                 self._thin_evals()
+                if event.beside_best is None or event.beside_best.told != "unknown":
+                    self._forget(UNDECIDED)
             case Sample():
                 self.samples.append(event)
             case Checkpoint():
                 self.saves += 1
                 self.checkpoints.append(event)
             case Finding():
+                if event.finding == UNDECIDED:  # told again by a worker that made its evaluation again
+                    self._forget(UNDECIDED)
                 self.findings.append(event)
             case Oom():
                 self.oom = event
@@ -243,6 +250,11 @@ class RunRecord:
                     self.failed_fixes.append(self.fix)
             case Finished() | Stopped() | Failed():
                 self.ended, self._at_work = event, True
+
+    def _forget(self, kind: str) -> None:
+        """What holds no more, since an evaluation has told it."""
+        if any(one.finding == kind for one in self.findings):
+            self.findings = deque((one for one in self.findings if one.finding != kind), maxlen=KEPT_FINDINGS)
 
     def _begin_anew(self) -> None:
         """The attempt before has nothing to do with this one: its time begins with its worker's first word."""

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from loratui.core.plan import Plan
 from loratui.format import count, duration, loss_text, number_text, one_line, size
+from loratui.runs.by_part import MARKS, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, result_words, steps_words
@@ -119,6 +120,25 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
     return rows
 
 
+PARTS_SHOWN = 4
+
+
+def part_rows(event: Eval | None) -> list[tuple[str, str, str]]:
+    """The held-out loss of each part of a mix; of many those that got worse first, and between which the others lie."""
+    parts = part_losses(event)
+    most = PARTS_SHOWN if len(parts) <= PARTS_SHOWN else PARTS_SHOWN - 1
+    first = sorted(parts, key=lambda one: one.mark != MARKS["worse"])[:most]
+    rows = []
+    for one in [one for one in parts if one in first]:
+        moved = one.since.step if one.since is not None and one.mark else None
+        note = "" if moved is None else f"{one.mark} since {moved}"
+        rows.append((f" {one_line(one.name, 11)}", loss_text(one.loss), note))
+    others = [one.loss for one in parts if one not in first and one.loss is not None]
+    if others:
+        rows.append((f" {len(parts) - most} others", loss_text(min(others)), f"to {loss_text(max(others))}"))
+    return rows
+
+
 def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:
     """The newest figures: name, value, and a note; names and values in their order on the screen."""
     rows: list[tuple[str, str, str]] = []
@@ -128,6 +148,7 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
     held = record.held_out
     note = f"best at {best.step}" if best else "before it" if held else ""
     rows.append(("held out", loss_text(held[-1].loss if held else None), note))
+    rows += part_rows(held[-1] if held else None)
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy

@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from loratui.core.diagnosis.divergence import DivergenceWatch
+from loratui.core.early_stopping import UNDECIDED
 from loratui.core.plan import Plan
 from loratui.runs.events import Step
 from loratui.runs.row_losses import RowLosses
@@ -20,6 +21,7 @@ from loratui.worker.training.figures import evaluation_figures, preference_figur
 from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.memory import process_peak_bytes
+from loratui.worker.training.patience import PartChanges, Patience
 from loratui.worker.training.signals import EvaluationStoppedError, Requests, StopRequestedError, TimeLimit
 
 SPEED_STEPS = 20
@@ -58,9 +60,9 @@ class RunCallback(TrainerCallback):
         """Whether every process must answer, since each holds but a share of the weights: none may leave it out
         alone.
         """
-        self.best_loss: float | None = None
-        self.best_step = 0
-        self.without_better = 0
+        self.patience = Patience(journal.run, plan)
+        self.part_changes = PartChanges((), ())
+        """Of a mix: how each part stands beside its own lowest."""
         self.evaluates = True
         """Whether there are held-out rows."""
         self.begun_at = 0
@@ -69,11 +71,10 @@ class RunCallback(TrainerCallback):
         self.finding: dict[str, Any] | None = None
         """Why the run must not go on, as a `finding` event's fields."""
         self.last_loss: float | None = before[-1].loss if before else None
-        self.last_eval_loss: float | None = None
         self.saved_step = 0
         self.saved_bytes: Callable[[], int] = lambda: 0
-        self.loss_by_part: Callable[[], Mapping[str, float]] = dict
         """Size of the last checkpoint."""
+        self.loss_by_part: Callable[[], Mapping[str, float]] = dict
         self.held_out: Callable[[], RowLosses | None] = lambda: None
         """What each held-out row lost in the last evaluation, where that is known."""
         self._step_began = 0.0
@@ -94,7 +95,8 @@ class RunCallback(TrainerCallback):
     ) -> None:
         self.requests.training = True
         self._step_began = time.perf_counter()
-        self._restore_best(state)
+        judged = [(int(one["step"]), float(one["eval_loss"])) for one in state.log_history if "eval_loss" in one]
+        self.patience.restore(judged, state.max_steps)
         self.begun_at = self.saved_step = state.global_step
         self.on_started(state)
         self.journal.state(
@@ -105,7 +107,7 @@ class RunCallback(TrainerCallback):
             epoch=round(state.epoch or 0.0, 4),
             loss=self.last_loss,
         )
-        if self._is_enough and not self.extended:
+        if self.patience.is_enough and not self.extended:
             self._end_by_patience(control)
         if self.catch_up is not None:
             self.begin_evaluation()
@@ -276,18 +278,13 @@ class RunCallback(TrainerCallback):
             self._agree_on_answers(args, more is None)
         if more is None:
             raise self._given_up()
-        best = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
-        if best:
-            self.best_loss, self.best_step, self.without_better = loss, state.global_step, 0
-            control.should_save = True
-        else:
-            self.without_better += 1
+        best = self.patience.evaluated(state.global_step, loss, self.held_out())
+        control.should_save = control.should_save or best
         if control.should_save:
             self._save_began = time.perf_counter()
             self.journal.state("saving", phase="save")
-        self.last_eval_loss = loss
         self._tell_evaluation(state, metrics, kwargs.get("eval_dataloader"), best=best, **more)
-        enough = self._is_enough
+        enough = self.patience.is_enough
         last = enough or state.global_step >= state.max_steps
         if loss is not None and self.finding is None and self.divergence.evaluated(state.global_step, loss, last=last):
             self._break(control, state, "diverged", self.divergence.reason)
@@ -301,26 +298,24 @@ class RunCallback(TrainerCallback):
     def _tell_evaluation(self, state: TrainerState, metrics: Mapping[str, Any], rows: Any, **more: Any) -> None:
         seconds = round(time.perf_counter() - self._evaluation_began, 3)
         told = evaluation_figures(metrics, len(rows.dataset) if rows else 0)
-        parts = self.loss_by_part()
+        parts, since_best = self.loss_by_part(), self.patience.since_best
         self.journal.keep_rows(state.global_step, self.held_out())
+        changed = self.part_changes.evaluated(state.global_step, self.held_out(), self.patience.looks)
         self.journal.emit(
             "eval",
             step=state.global_step,
             seconds=seconds,
             **told,
             **({"loss_by_part": dict(parts)} if parts else {}),
+            **({"beside_best": since_best} if since_best is not None and state.global_step else {}),
+            **({"parts_beside_best": changed} if changed else {}),
             **more,
         )
-
-    @property
-    def _is_enough(self) -> bool:
-        patience = self.plan.evaluation.patience
-        return bool(patience) and self.without_better >= patience
+        if undecided := self.patience.told:
+            self.journal.emit("finding", finding=UNDECIDED, severity="info", step=state.global_step, message=undecided)
 
     def _end_by_patience(self, control: TrainerControl) -> None:
-        self.stop_reason = (
-            f"no better evaluation for {self.plan.evaluation.patience} times; the best was at step {self.best_step}"
-        )
+        self.stop_reason = self.patience.words
         control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -332,7 +327,7 @@ class RunCallback(TrainerCallback):
             path=f"checkpoints/checkpoint-{state.global_step}",
             size_bytes=self.saved_bytes(),
             seconds=round(self._save_seconds, 3),
-            best=state.global_step == self.best_step and self.best_step > 0,
+            best=state.global_step == self.patience.best_step and self.patience.best_step > 0,
         )
         self.outcome.passed("save", state.global_step)
         self._after_pause()
@@ -348,19 +343,6 @@ class RunCallback(TrainerCallback):
         control.should_save = control.should_evaluate = False
         self.stop_reason = message
         self.finding = {"finding": word, "severity": "error", "message": message, "step": state.global_step}
-
-    def _restore_best(self, state: TrainerState) -> None:
-        """After a resume: the best evaluation so far, and how many came after it."""
-        losses = [
-            (int(entry["step"]), float(entry["eval_loss"])) for entry in state.log_history if "eval_loss" in entry
-        ]
-        self.best_loss, self.best_step, self.without_better = None, 0, 0
-        self.last_eval_loss = losses[-1][1] if losses else None
-        for step, loss in losses:
-            if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
-                self.best_loss, self.best_step, self.without_better = loss, step, 0
-            else:
-                self.without_better += 1
 
     def _memory(self) -> dict[str, int | None]:
         if self._cuda:

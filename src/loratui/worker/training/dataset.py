@@ -74,6 +74,11 @@ class Prepared:
             desirable_share=self.train.desirable_share if isinstance(self.train, Judged) else None,
         )
 
+    def held_out_rows(self) -> list[int]:
+        """Of each sequence held out the number of its row, from 0 in their order; pieces of one row share it."""
+        numbers: dict[int, int] = {}
+        return [numbers.setdefault(row, len(numbers)) for row in self.held_out.row.tolist()]
+
     def held_out_parts(self) -> tuple[tuple[str, ...], list[int]]:
         """Names of the parts, and of each row held out the number of its part; nothing where the plan is no mix."""
         return (self.mix.names, self.mix.of_rows(self.held_out.row).tolist()) if self.mix is not None else ((), [])

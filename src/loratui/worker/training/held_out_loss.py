@@ -7,7 +7,7 @@ fill the last batch of several processes are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +22,9 @@ class HeldOutLoss(SFTTrainer):
     """SFTTrainer whose evaluation gives the loss and the accuracy of a token, whatever the batches."""
 
     row_losses: RowLosses | None = None
-    """What each row lost in the last evaluation, in the dataset's order."""
+    """What each row lost in the last evaluation, in the dataset's order; its pieces together where it was divided."""
+    held_out_rows: Sequence[int] = ()
+    """Of each sequence held out the number of its row, from 0 and none left out."""
     held_out_parts: tuple[tuple[str, ...], list[int]] = ((), [])
     """Of a mix: the names of its parts, and the part of each row held out."""
     loss_by_part: Mapping[str, float] = MappingProxyType({})
@@ -56,7 +58,7 @@ class HeldOutLoss(SFTTrainer):
         if order is not None:
             placed = torch.empty_like(rows)
             placed[order] = rows
-            self.row_losses = RowLosses(placed[:, 0].tolist(), [int(one) for one in placed[:, 1].tolist()])
+            self.row_losses = _by_row(placed, self.held_out_rows)
             names, parts = self.held_out_parts
             sums = torch.zeros(len(names), 3, dtype=torch.float64)
             if names:
@@ -73,6 +75,14 @@ class HeldOutLoss(SFTTrainer):
         """The rows' places in the dataset, in the order in which they were evaluated; None where nobody knows it."""
         rows: Any = self.eval_dataset
         return list(range(count)) if rows is not None and count == len(rows) else None
+
+
+def _by_row(sequences: torch.Tensor, rows: Sequence[int]) -> RowLosses:
+    """Pieces of a row are no rows of their own: what one of them finds hard, the others do, too."""
+    if len(rows) == len(sequences):
+        sums = torch.zeros(max(rows, default=-1) + 1, sequences.shape[1], dtype=sequences.dtype)
+        sequences = sums.index_add_(0, torch.tensor(rows, dtype=torch.long), sequences)
+    return RowLosses.of(sequences[:, 0].tolist(), sequences[:, 1].tolist())
 
 
 def _sum_rows(figures: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:

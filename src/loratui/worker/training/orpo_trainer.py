@@ -8,6 +8,7 @@ import torch
 from transformers import set_seed
 
 from loratui.worker.training.orpo_library import ORPOConfig, ORPOTrainer
+from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preferring import OF_TOKENS, Preferring
 
 CHOSEN_LOSS = "eval_nll_loss"
@@ -61,6 +62,21 @@ class OddsTrainer(Preferring, ORPOTrainer):
         if name == CHOSEN_LOSS:
             return int(inputs["chosen_attention_mask"][:, 1:].sum())
         return len(inputs["chosen_input_ids"])
+
+    def parts_of_pairs(self, outputs: list[Any], inputs: Any) -> list[dict[str, tuple[float, int]]]:
+        """TRL's loss of each pair."""
+        pairs = len(inputs["chosen_input_ids"])
+        if len(outputs) != 1:
+            return []
+        found, kept = [], list(self.held_out_figures[CHOSEN_LOSS])
+        for at in range(pairs):
+            own = {name: rows_of(value, [at], pairs) for name, value in inputs.items()}
+            stand_in: Any = Outputs(outputs[0], [at, pairs + at], 2 * pairs)
+            loss, figures = self.get_batch_loss_metrics(stand_in, own, train_eval="eval")
+            self.held_out_figures[CHOSEN_LOSS] = [figures[CHOSEN_LOSS]]
+            found.append(self.loss_parts(float(loss), own))
+        self.held_out_figures[CHOSEN_LOSS] = kept
+        return found
 
     def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
         """The loss of question and chosen answer is a mean over tokens, that of the odds one over pairs."""

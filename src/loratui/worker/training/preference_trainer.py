@@ -16,8 +16,10 @@ from trl.trainer.kto_trainer import KTOTrainer
 
 from loratui.core.plan import Plan
 from loratui.core.preferences import holds_copy, share_in_order
+from loratui.runs.row_losses import RowLosses
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.config import DeviceTraits
+from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preference_config import dpo_config, kto_config, orpo_config
 from loratui.worker.training.preferring import CHOSEN, OF_TOKENS, REJECTED, Preferring
 from loratui.worker.training.trainer import made_ready
@@ -35,6 +37,36 @@ class PairTrainer(Preferring, DPOTrainer):
         """Pairs of a batch, each with one answer of either kind; of what tokens tell, those of the chosen answers."""
         pairs = len(inputs["input_ids"]) // 2
         return int(inputs["completion_mask"][:pairs, 1:].sum()) if name == TOKEN_ACCURACY else pairs
+
+    def parts_of_pairs(self, outputs: list[Any], inputs: Any) -> list[dict[str, tuple[float, int]]]:
+        """TRL's loss of each pair, with the reference's log-probabilities as if they had been computed before. Not
+        known where tokens beyond the shorter answer are weighted.
+        """
+        precomputed, rows = self.precompute_ref_logps, len(inputs["input_ids"])
+        if len(outputs) != (1 if precomputed else 2) or self.ld_alpha is not None:
+            return []
+        pairs, kept = rows // 2, {name: list(values) for name, values in self.held_out_figures.items()}
+        if not precomputed:
+            width = inputs["completion_mask"].shape[1] - 1
+            known = outputs[1].log_probs[:, -width:].sum(dim=1).chunk(2)
+            inputs = {**inputs, **dict(zip(self.reference_columns, known, strict=True))}
+        found = []
+        self.precompute_ref_logps = True
+        try:
+            for at in range(pairs):
+                both = [at, pairs + at]
+                own = {
+                    name: value[[at]] if name in self.reference_columns else rows_of(value, both, rows)
+                    for name, value in inputs.items()
+                }
+                stand_in: Any = Outputs(outputs[0], both, rows)
+                loss = self._compute_loss(stand_in, own, return_outputs=False)  # type: ignore[no-untyped-call]
+                found.append(self.loss_parts(float(loss), own))
+        finally:
+            self.precompute_ref_logps = precomputed
+            self.held_out_figures.clear()
+            self.held_out_figures.update(kept)
+        return found
 
     def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
         """The SFT loss beside the pairs' is a mean over the chosen answers' tokens. Where tokens beyond the shorter
@@ -56,6 +88,8 @@ class JudgedTrainer(Preferring, KTOTrainer):
     """
 
     reference_columns = ("ref_logps", "ref_KL_logps")
+    _losses: torch.Tensor | None = None
+    """Of each held-out answer, once all are known."""
     _answers: list[torch.Tensor]
     """Of each batch, one column an answer: whether it is wanted, its log-probability, how far that is above the
     reference's, and the same of the answer to another question (0 where no KL is estimated).
@@ -79,8 +113,12 @@ class JudgedTrainer(Preferring, KTOTrainer):
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._answers = []
+        self._answers, self._losses = [], None
         return super().evaluation_loop(*arguments, **options)
+
+    def losses_of_rows(self) -> RowLosses | None:
+        """The loss of each answer."""
+        return None if self._losses is None else RowLosses.of(self._losses.tolist(), [1] * len(self._losses))
 
     def figures_of_all(self) -> dict[str, float]:
         """Of all held-out answers, by TRL's names, and how wanted and unwanted ones are ordered."""
@@ -95,6 +133,7 @@ class JudgedTrainer(Preferring, KTOTrainer):
             self.desirable_weight * torch.sigmoid(-gained),  # 1 - sigmoid(x) is sigmoid(-x)
             self.undesirable_weight * torch.sigmoid(gained),
         )
+        self._losses = losses
         figures = {"loss": losses.mean(), "kl": kl}
         for kind, these in ((CHOSEN, wanted), (REJECTED, ~wanted)):
             if these.any():

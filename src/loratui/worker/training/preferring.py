@@ -11,6 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
+from loratui.runs.row_losses import RowLosses
+from loratui.worker.training.pair_losses import heard
 from loratui.worker.training.trainer import Obedient
 
 CHOSEN, REJECTED = "/chosen", "/rejected"
@@ -26,8 +28,12 @@ class Preferring(Obedient):
 
     reference_columns: tuple[str, ...] = ()
     """Names of the reference's log-probabilities beside the rows, in the order in which they are computed."""
+    row_losses: RowLosses | None = None
+    """What the rows lost in the last evaluation; None where several processes have a share of them each."""
     _held_out: dict[str, list[tuple[float, int]]]
     """Of each figure its value in each batch, and how many rows or tokens it is a mean of."""
+    _pairs: list[dict[str, tuple[float, int]]]
+    """Of each row what its loss is the sum of."""
 
     def _prepare_dataset(self, dataset: Any, *arguments: Any) -> Any:
         """The rows come tokenised, and cut."""
@@ -71,11 +77,14 @@ class Preferring(Obedient):
     def prediction_step(self, *arguments: Any, **options: Any) -> Any:
         """One batch: its loss, and its figures with what they are means of."""
         inputs = arguments[1]
-        found: Any = super().prediction_step(*arguments, **options)
+        with heard(self.model, getattr(self, "ref_model", None)) as outputs:
+            found: Any = super().prediction_step(*arguments, **options)
         for name, part in self.loss_parts(float(found[0]), inputs).items():
             self._held_out[name].append(part)
         for name, values in self.held_out_figures.items():
             self._held_out[name].append((values[-1], self.weight_of(name, inputs)))
+        with torch.no_grad():
+            self._pairs += self.parts_of_pairs(outputs, self._prepare_inputs(inputs))
         self.held_out_figures.clear()
         return found
 
@@ -90,11 +99,32 @@ class Preferring(Obedient):
             means["loss"] += means.pop(OF_TOKENS)
         return means
 
+    def parts_of_pairs(self, outputs: list[Any], inputs: Any) -> list[dict[str, tuple[float, int]]]:
+        """What the loss of each row of a batch is the sum of, as `loss_parts` tells it of the whole. outputs: what the
+        models gave for the batch. Empty where that cannot be told row by row.
+        """
+        return []
+
+    def losses_of_rows(self) -> RowLosses | None:
+        """The loss of each row; None where it is not known of all. A part that is a mean over tokens counts as much as
+        it does in the whole.
+        """
+        rows, whole = self._pairs, sum(number for _, number in self._held_out.get("loss", []))
+        if not rows or len(rows) != whole:
+            return None
+        tokens = sum(row[OF_TOKENS][1] for row in rows if OF_TOKENS in row)
+        found = []
+        for row in rows:
+            loss, number = row.get(OF_TOKENS, (0.0, 0))
+            found.append(row["loss"][0] + (loss * number * whole / tokens if tokens else 0.0))
+        return RowLosses.of(found, [1] * whole)
+
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._held_out = defaultdict(list)
+        self._held_out, self._pairs, self.row_losses = defaultdict(list), [], None
         output = super().evaluation_loop(*arguments, **options)
         figures = self.figures_of_all()
+        self.row_losses = self.losses_of_rows() if self.args.world_size == 1 else None
         loss = figures.pop("loss", None)
         if output.metrics is not None and loss is not None:
             output.metrics["eval_loss"] = loss

@@ -47,6 +47,7 @@ from loratui.worker.training.load_model import count_parameters, load_adapter, l
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.outcome import Outcome, left
+from loratui.worker.training.patience import PartChanges
 from loratui.worker.training.preference_trainer import make_preference_trainer
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
@@ -183,6 +184,7 @@ class Session:
             else None,
         )
         trainer.held_out_parts = prepared.held_out_parts()
+        trainer.held_out_rows = prepared.held_out_rows()
         return trainer, prepared
 
     def _load_base(self) -> Any:
@@ -244,6 +246,12 @@ class Session:
             answering.asked_to_stop = lambda: self.requests.stop
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
         callback.catch_up = owed
+        if self.rank == 0 and prepared.mix is not None:
+            names, parts = prepared.held_out_parts()
+            of_rows = dict(zip(prepared.held_out_rows(), parts, strict=True))
+            callback.part_changes = PartChanges(names, list(of_rows.values()))
+            known = [one.step for one in (course.base, *course.evals) if one is not None]
+            callback.part_changes.restore(self.run, [at for at in known if at <= step])
         callback.saved_bytes = lambda: trainer.saved_bytes
         callback.loss_by_part = lambda: getattr(trainer, "loss_by_part", {})
         callback.held_out = lambda: getattr(trainer, "row_losses", None)
@@ -267,7 +275,7 @@ class Session:
         if spoilt is not None and allowed(self.run):
             return self._spoilt(*spoilt)
         journal.phase("export", "Writing the result", state="saving")
-        best = callback.best_step if self.plan.evaluation.patience else 0
+        best = callback.patience.best_step if self.plan.evaluation.patience else 0
         result, result_step = self._write_result(trainer, best)
         journal.emit(
             "finished",
@@ -275,10 +283,10 @@ class Session:
             begun_at=callback.begun_at,
             seconds=round(seconds, 3),
             loss=callback.last_loss,
-            eval_loss=callback.last_eval_loss,
+            eval_loss=callback.patience.last_loss,
             tokens=callback.tokens,
             result=result,
-            best_step=callback.best_step,
+            best_step=callback.patience.best_step,
             result_step=result_step,
             judged=True,
         )
