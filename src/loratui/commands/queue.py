@@ -193,23 +193,12 @@ def _wake() -> None:
 
 def _predicted(plan: Plan) -> tuple[float, int]:
     """Seconds and bytes that are predicted for a plan here; 0 for what cannot be told."""
-    from loratui.commands.situation import facts_of
+    from loratui.commands.situation import situation_of
     from loratui.core.plan_text import fields
     from loratui.core.proposal import propose
-    from loratui.core.situation import Situation
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
-    from loratui.models.adapter import read_adapter
-    from loratui.models.find import find_model
     from loratui.runs.enqueue import predicted
-    from loratui.runs.measured import read_measurements
 
     try:
-        values = {key: plan.get(key) for key in fields()}
-        spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
-        device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
-        adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
-        situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
-        return predicted(propose(situation, by_hand=values))
+        return predicted(propose(situation_of(plan), by_hand={key: plan.get(key) for key in fields()}))
     except (LoratuiError, OSError, ValueError, ZeroDivisionError):
         return 0.0, 0
