@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from loratui.core.errors import RunError
 from loratui.evaluation.experiment import Beside, Comparison, compare, words
-from loratui.experiments.directory import Experiment
+from loratui.experiments.advance import reached
+from loratui.experiments.directory import Experiment, Trial
 from loratui.experiments.vary import values_text
 from loratui.experiments.words import last_names
 from loratui.format import value_text
 from loratui.runs.states import UNTIL_WORDS
+from loratui.runs.status import Status
 
 CHART_WIDTH = 48
 LEAST_SCALE = 0.002
@@ -62,18 +65,30 @@ def _half_range(losses: Sequence[float]) -> float:
 def _state_words(experiment: Experiment, one: Beside) -> str:
     trial = one.trial
     if trial.state == "open":
-        held = [name for name in trial.runs if _waits_for_person(experiment, name, trial.until)]
-        return f"{', '.join(held)} was stopped by a person" if held else f"on its way to step {trial.until:,}"
+        return _under_way(experiment, trial)
     if trial.state in ("failed", "too big"):
         return f"{trial.state}: {trial.why}"
     return "" if len(trial.losses) == len(trial.steps) else "stopped"
 
 
-def _waits_for_person(experiment: Experiment, name: str, until: int) -> bool:
-    run = experiment.run(name)
-    if not run.plan_path.is_file():
-        return False
-    status = run.status()
+def _under_way(experiment: Experiment, trial: Trial) -> str:
+    """How far an open trial is: a rung is decided once all have reached it."""
+    made = [run for name in trial.runs if (run := experiment.run(name)).plan_path.is_file()]
+    states = [run.status() for run in made]
+    held = [run.name for run, status in zip(made, states, strict=True) if _waits_for_person(status, trial.until)]
+    if held:
+        return f"{', '.join(held)} was stopped by a person"
+    there = [reached(run, trial.until, status) for run, status in zip(made, states, strict=True) if status.over]
+    losses = [loss for loss in there if loss is not None]
+    if len(losses) == len(trial.runs):
+        return f"at step {trial.until:,} held-out loss {fmean(losses):.4f}; waits for the others"
+    steps = [status.step for status in states if status.state != "queued"]
+    at = f", at {min(steps):,}" if len(steps) == len(trial.runs) and len(steps) == 1 else ""
+    turn = ", waits for its turn" if not steps and not losses else ""
+    return f"on its way to step {trial.until:,}{at or turn}"
+
+
+def _waits_for_person(status: Status, until: int) -> bool:
     return status.state == "stopped" and status.step < until and not status.message.startswith(UNTIL_WORDS)
 
 
