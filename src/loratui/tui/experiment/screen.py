@@ -52,6 +52,8 @@ class ExperimentScreen(ModalScreen[None]):
         self.experiment = name
         self.look: slow.Look | None = None
         self._busy = self._doing = False
+        self._put = 0
+        """The trial that the cursor was put on; it follows the best one until a person moves it."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
@@ -87,12 +89,18 @@ class ExperimentScreen(ModalScreen[None]):
         finally:
             self._busy = False
         if look != self.look:
+            other = self.look is None or look.state != self.look.state
             self.look = look
             self._paint()
+            if other and not self._doing:
+                self._say("")
 
     # Painting
 
     def _say(self, sentence: str, color: str = "$text-muted") -> None:
+        """What came of a key; without one, what can be done now."""
+        if not sentence and self.look is not None:
+            sentence = NEXT.get(self.look.state, "")
         self.query_one("#experiment-said", Static).update(Content(one_line(sentence, 400)).stylize(color))
 
     def _paint(self) -> None:
@@ -105,19 +113,17 @@ class ExperimentScreen(ModalScreen[None]):
         right = frozenset({0, look.rows[0].index("step", 1)})
         head, *rows = laid_out(look.rows, width, loose=2, right=right)
         self.query_one("#trial-columns", Static).update(head[0])
-        kept = listed.highlighted
-        if kept is None:
-            kept = look.numbers.index(look.best) if look.best else 0
+        at = self.trial_at(listed.highlighted)
+        if at in (0, self._put):
+            at = self._put = look.best or look.numbers[0]
         listed.clear_options()
         for number, lines in zip(look.numbers, rows, strict=True):
             first = lines[0].stylize("bold $success") if number == look.best else lines[0]
             listed.add_option(Option(Content("\n").join([first, *lines[1:]]), id=str(number)))
-        listed.highlighted = min(kept, len(rows) - 1)
+        listed.highlighted = look.numbers.index(at) if at in look.numbers else 0
         told = [Content(line) for line in look.chart]
         words = [piece for line in look.verdict for piece in wrap(line, width)]
         told += [*([Content("")] if told else []), *map(Content, words)]
-        if look.state in NEXT:
-            told += [Content(piece).stylize("$text-muted") for piece in wrap(NEXT[look.state], width)]
         self.query_one("#chart-and-words", Static).update(Content("\n").join(told))
         self.refresh_bindings()
 
@@ -131,8 +137,12 @@ class ExperimentScreen(ModalScreen[None]):
     @property
     def trial(self) -> int:
         """Number of the trial under the cursor; 0 before the first look."""
-        place = self.query_one(OptionList).highlighted
-        return self.look.numbers[place] if self.look is not None and place is not None else 0
+        return self.trial_at(self.query_one(OptionList).highlighted)
+
+    def trial_at(self, place: int | None) -> int:
+        """Number of the trial on this line; 0 where there is none."""
+        listed = self.query_one(OptionList)
+        return int(listed.get_option_at_index(place).id or 0) if place is not None and listed.option_count else 0
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         look = self.look
