@@ -35,7 +35,9 @@ kept={kept}
 case "$1" in
 -l) [ -f "$kept" ] || {{ echo "no crontab for $USER" >&2; exit 1; }}; cat "$kept";;
 -r) [ -f "$kept" ] || {{ echo "no crontab for $USER" >&2; exit 1; }}; rm "$kept";;
--) cat >"$kept.new"; [ -z "$(tail -c1 "$kept.new")" ] || {{ echo "new crontab file is missing newline before EOF" >&2; rm "$kept.new"; exit 1; }}; mv "$kept.new" "$kept";;
+-) cat >"$kept.new"
+  [ -z "$(tail -c1 "$kept.new")" ] || {{ echo "new crontab file is missing newline before EOF" >&2; exit 1; }}
+  mv "$kept.new" "$kept";;
 *) exit 1;;
 esac
 """
