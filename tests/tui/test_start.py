@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from textual.app import App
 from wizard import settled, wizard
 
 from loratui.tui.app import LoratuiApp, collect_garbage_again
+from loratui.tui.start import import_when_used
 
 HEAVY = ("pydantic", "psutil", "pynvml", "numpy", "yaml", "loratui.core.plan", "loratui.machine", "loratui.data")
 """What the first frame does not wait for."""
@@ -128,3 +130,22 @@ def test_garbage_is_collected_again() -> None:
         gc.enable()
         gc.unfreeze()
         gc.set_threshold(*threshold)
+
+
+def test_a_module_that_is_imported_when_it_is_used_is_whole_for_every_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two threads at once one got half a module, and home said a defect instead of the machine."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.5)\nFIRST, LAST = 1, 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import_when_used("slow_to_import")
+    assert "FIRST" not in object.__getattribute__(sys.modules["slow_to_import"], "__dict__"), "not executed yet"
+
+    def used(_: int) -> int:
+        from slow_to_import import LAST
+
+        return int(LAST)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(used, range(8))) == [2] * 8
+    assert sys.modules.pop("slow_to_import").FIRST == 1

@@ -41,7 +41,8 @@ def list_words(experiments: Sequence[Experiment]) -> str:
 def shown(experiment: Experiment) -> str:
     """Table and chart of an experiment, what waits, and what can be done with it."""
     from loratui.evaluation.experiment import compare
-    from loratui.evaluation.experiment_table import chart_of, state_of, table_rows, verdict_lines
+    from loratui.evaluation.experiment_table import chart_of, table_rows, verdict_lines
+    from loratui.experiments.words import state_of
 
     found = compare(experiment)
     rows = table_rows(experiment, found)

@@ -10,7 +10,7 @@ from loratui.evaluation.experiment import Beside, Comparison, compare, words
 from loratui.experiments.advance import reached
 from loratui.experiments.directory import Experiment, Trial
 from loratui.experiments.vary import values_text
-from loratui.experiments.words import last_names
+from loratui.experiments.words import last_names, state_of
 from loratui.format import value_text
 from loratui.runs.states import UNTIL_WORDS
 from loratui.runs.status import Status
@@ -19,11 +19,6 @@ CHART_WIDTH = 48
 LEAST_SCALE = 0.002
 """A chart's half width is at least this share of the loss: noise is not blown up to fill it."""
 CHART_HEAD = "held-out loss beside the best one's: ● the mean, ├──┤ 95 %, ○ a seed"
-
-
-def state_of(experiment: Experiment, over: bool) -> str:
-    """In a word or two. over: whether nothing is to come."""
-    return "over" if over else "goes on" if experiment.is_open else "waits for you"
 
 
 def listed_rows(experiments: Sequence[Experiment]) -> list[list[str]]:

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 from loratui.format import duration, size, value_text
 
 if TYPE_CHECKING:
+    from loratui.experiments.directory import Experiment
     from loratui.experiments.outlook import Outlook
     from loratui.experiments.question import Question
 
 MEMORY = "memory"
 """Name of the column that is aligned at its end."""
+
+
+def state_of(experiment: Experiment, over: bool) -> str:
+    """In a word or two. over: whether nothing is to come."""
+    return "over" if over else "goes on" if experiment.is_open else "waits for you"
 
 
 def outlook_document(seen: Outlook) -> dict[str, Any]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from loratui.core.errors import LoratuiError
+
+_IMPORTING = Lock()
 
 
 def open_interface(**options: Any) -> int:
@@ -31,14 +36,28 @@ def open_interface(**options: Any) -> int:
 
 
 def import_when_used(name: str) -> None:
-    """Have a module of the standard library executed only once somebody takes something out of it."""
-    if name in sys.modules:
-        return
-    spec = find_spec(name)
-    if spec is not None and spec.loader is not None:
-        spec.loader = LazyLoader(spec.loader)
-        sys.modules[name] = module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+    """Have a module of the standard library executed only once somebody takes something out of it, whichever threads
+    do so at once (the library's own `LazyLoader` hands out half a module to the second of them before Python 3.12).
+    """
+    spec = find_spec(name) if name not in sys.modules else None
+    if spec is not None:
+        stand_in = _WhenUsed(name)
+        stand_in.__spec__ = spec
+        sys.modules[name] = stand_in
+        parent, _, last = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], last, stand_in)
+
+
+class _WhenUsed(ModuleType):
+    """Stands for a module until something is taken out of it."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        name = self.__name__
+        with _IMPORTING:
+            if sys.modules.get(name) is self:
+                del sys.modules[name]
+        return getattr(import_module(name), attribute)
 
 
 def over_ssh() -> bool:

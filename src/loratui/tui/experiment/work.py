@@ -81,7 +81,8 @@ def begin(question: Question, seen: Outlook) -> Experiment:
 def look_at(name: str) -> Look:
     """An experiment as it stands now; whoever looks sees to it that it is watched. Raises LoratuiError."""
     from loratui.evaluation.experiment import compare
-    from loratui.evaluation.experiment_table import chart_of, state_of, table_rows, verdict_lines
+    from loratui.evaluation.experiment_table import chart_of, table_rows, verdict_lines
+    from loratui.experiments.words import state_of
     from loratui.queue.wake import wake
 
     experiment = find_experiment(name)
@@ -146,8 +147,7 @@ class Listed:
 
 def listed() -> list[Listed]:
     """All experiments, the newest first; of one that cannot be read, why."""
-    from loratui.evaluation.experiment_table import state_of
-    from loratui.experiments.words import last_names, trials_words
+    from loratui.experiments.words import last_names, state_of, trials_words
 
     found = []
     for one in experiments():
