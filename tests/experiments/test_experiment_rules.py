@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from loratui.cli import loratui
-from loratui.commands.experiment_words import chart_of, shown
+from loratui.commands.experiment_words import shown
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.evaluation.experiment import compare, words
+from loratui.evaluation.experiment_table import chart_of
 from loratui.experiments.begin import begin
 from loratui.experiments.directory import Experiment, Trial, experiments
 from loratui.experiments.rungs import rungs, steps_made, usual_steps
@@ -58,6 +59,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "nothing varies"),
     "key twice": ((*RATES, *RATES), "training.learning_rate is varied twice"),
     "no sign": (("--vary", "lora.r"), "'lora.r' has no '='"),
+    "no rows": ((*RATES, "--set", "dataset.path="), "no dataset is chosen"),
     "data": (("--vary", "dataset.eval_fraction=0.1,0.2"), "cannot be varied: all trials have one dataset"),
     "length": (("--vary", "training.max_length=64,128"), "changes which tokens the held-out loss is measured on"),
     "seed": (("--vary", "training.seed=1,2"), "--seeds says how many"),
@@ -133,6 +135,15 @@ def test_what_it_takes_is_said_before_it_begins() -> None:
     first, last = found["trials"][0]["steps"]
     assert found["steps"] == 2 * (4 * first + 2 * (last - first)) < found["steps_to_the_end"] / 2
     assert not experiments()
+
+
+def test_a_mix_is_tried_as_one_dataset(tmp_path: Path) -> None:
+    """It was refused, as if no dataset were chosen."""
+    pytest.importorskip("optuna", reason="the extra `try` is not installed")
+    parts = json.dumps([{"path": str(tmp_path / "rows.jsonl")}, {"path": "demo", "weight": 0.5}])
+    mix = ("--set", "dataset.path=", "--set", f"dataset.parts={parts}")
+    code, output = asked("plan.toml", *RATES, *mix, "--print")
+    assert code == 0 and "2 trials" in output, output
 
 
 def test_a_trial_that_does_not_fit_is_named_before_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

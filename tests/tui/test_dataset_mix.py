@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from pictured import until
 from textual.widgets import Input
 from wizard import SIZES, screen_text, settled, wizard
 
 from loratui.core.plan_text import plan_from_toml, plan_to_toml
+from loratui.tui.app import LoratuiApp
 from loratui.tui.dataset.mix import MixScreen
+from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.draft import KnownFacts, read_known_facts, write_known_facts
 
@@ -101,3 +104,72 @@ async def test_what_is_known_of_a_mix_is_known_in_the_next_session(rows: dict[st
     with rows["few"].open("a") as file:
         file.write('{"prompt": "one more", "completion": "row"}\n')
     assert load_dataset(str(rows["orders"]), {"dataset.parts": parts}).fingerprint != view.fingerprint
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_rows_go_through_all_parts_and_each_names_its_own(
+    rows: dict[str, Path], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those of the first part were shown."""
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
+    app = wizard(tmp_path, screen="dataset")
+    app.state.choices.choose_parts([{"path": str(path)} for path in rows.values()])
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        app.read_dataset()
+        await until(pilot, "1 of orders", 120)
+        browser = app.screen.query_one(RowBrowser)
+        browser.focus()
+        await pilot.press("left")
+        await pilot.press("colon")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "80"
+        await pilot.press("enter")
+        text = await until(pilot, "80 of orders", 120)
+        if size != SIZES[0]:  # there is no room for two
+            assert "row 81 of chats-of-a-shop-in-may" in text and "chats-of-a-shop-in-may 0" in text
+        await pilot.press("right")
+        text = await until(pilot, "81 of chats-of-a-shop-in-may", 120)
+        await pilot.press("colon")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "few"
+        await pilot.press("enter")
+        await until(pilot, "121 of few", 120)
+        assert browser.number == 120
+        await pilot.press("slash")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "orders answers 7"
+        await pilot.press("enter")
+        await until(pilot, "8 of orders", 120)
+        assert browser.number == 7, "a search goes through all parts, and begins again at the top"
+
+
+def test_rows_are_numbered_through_the_parts_as_the_check_numbers_them(rows: dict[str, Path]) -> None:
+    from loratui.data.preview import find_row, first_of_part, rows_from
+    from loratui.tui.wizard.loading import load_dataset
+
+    view = load_dataset(str(rows["orders"]), {"dataset.parts": [{"path": str(path)} for path in rows.values()]})
+    shown = view.preview
+    assert [(row.index, row.part) for row in rows_from(shown, 79, 2)] == [
+        (79, "orders"),
+        (80, "chats-of-a-shop-in-may"),
+    ]
+    assert first_of_part(shown, "few") == 120 and first_of_part(shown, "none") is None
+    assert find_row(shown, "few answers 9", -1) == 129 and rows_from(shown, 130, 5) == ()
+    (row,) = rows_from(shown, 125, 1)
+    assert row.value == {"prompt": "few 5", "completion": "few answers 5"} and row.line == 6
+
+
+def test_pairs_of_a_mix_are_read_as_pairs_in_every_part(tmp_path: Path) -> None:
+    from loratui.data.preview import rows_from
+    from loratui.tui.wizard.loading import load_dataset
+
+    for name in ("one", "two"):
+        line = {"prompt": "Say.", "chosen": f"good of {name}", "rejected": f"bad of {name}"}
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line | {"id": n}) + "\n" for n in range(12)))
+    parts = [{"path": str(tmp_path / f"{name}.jsonl")} for name in ("one", "two")]
+    shown = load_dataset(str(tmp_path / "one.jsonl"), {"dataset.parts": parts, "dataset.preference": "chosen"}).shown(
+        "dpo"
+    )
+    (row,) = rows_from(shown, 20, 1)
+    assert row.part == "two" and row.conversation is not None and row.conversation.rejected

@@ -65,10 +65,19 @@ def all_checks(*, offline: bool, quick: bool, verbose: bool) -> Iterator[Check]:
     machine = detect_machine()
     yield from machine_checks(machine)
     yield from terminal_checks(os.environ)
+    yield from queue_checks()
     if not offline:
         yield from hub_checks()
     if not quick:
         yield from worker_checks(machine, verbose=verbose)
+
+
+def queue_checks() -> Iterator[Check]:
+    """Whether what waits for this machine is watched after a restart."""
+    from loratui.commands.queue import boot_state
+
+    starts, meaning, mend = boot_state()
+    yield Check(name="queue", state="ok" if starts else "note", meaning=meaning, mend=mend)
 
 
 def worker_checks(machine: Machine, *, verbose: bool, seconds: float = WORKER_SECONDS) -> Iterator[Check]:

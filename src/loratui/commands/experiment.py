@@ -9,7 +9,7 @@ import click
 
 from loratui.commands.group import NearGroup
 from loratui.commands.trust import ask_for_plan, trust_option
-from loratui.core.errors import InputError, RunError
+from loratui.core.errors import InputError
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -110,49 +110,32 @@ def _new(
     as_json: bool,
     trusted: bool,
 ) -> Experiment | None:
-    from loratui.commands.experiment_plan import outlook
-    from loratui.commands.experiment_words import outlook_document, outlook_words
+    from loratui.commands.experiment_words import outlook_words
     from loratui.commands.plan_file import read_plan
+    from loratui.commands.situation import situation_of
     from loratui.core.plan_text import parse_setting, with_values
-    from loratui.experiments.begin import begin, experiment_name, require_name
-    from loratui.experiments.directory import Experiment
     from loratui.experiments.halving import require_optuna
-    from loratui.experiments.vary import read_varied, require_free, seeds_of, settings
-    from loratui.paths import experiments_home
-    from loratui.runs.start import with_absolute_paths
+    from loratui.experiments.outlook import outlook
+    from loratui.experiments.question import ask, known, written
+    from loratui.experiments.words import outlook_document
 
     plan = with_values(read_plan(path), dict(parse_setting(text) for text in sets), where="--set")
-    if plan.cluster.engine:
-        hint = "Trials wait in the queue of one machine: set cluster.engine to nothing and plan for it."
-        raise InputError("this plan is for a scheduler.", where=str(path), hint=hint)
-    if not plan.dataset.path:
-        raise InputError("no dataset is chosen.", where=str(path), hint="Add --set dataset.path=DATASET.")
-    varied = read_varied(vary)
-    require_free(plan, varied)
-    found = settings(plan, varied, seeds=seeds, most=trials)
-    numbers = seeds_of(plan, seeds)
-    asked = [steps, trials]
-    question: dict[str, Any] = {"vary": varied, "seeds": numbers, "asked": asked}
-    name = require_name(name) if name else experiment_name(plan, varied, numbers, asked)
-    known = Experiment(experiments_home() / name)
-    if known.path.exists() and not only:
-        other = any(known.facts().get(key) != value for key, value in question.items())
-        if other or known.plan() != with_absolute_paths(plan):
-            raise RunError(f"experiment {name} asks something else.", hint="Give another --name.")
+    question = ask(plan, vary, seeds=seeds, steps=steps, most=trials, name=name, where=str(path))
+    if not only and (found := known(question)) is not None:
         if not as_json:
-            say(f"experiment {name} is there already: it goes on.")
-        return known
+            say(f"experiment {found.name} is there already: it goes on.")
+        return found
     require_optuna()
-    seen = outlook(plan, found, numbers, name, steps)
+    seen = outlook(question, situation_of(plan))
     if only and as_json:
-        say_json({"experiment": name, **outlook_document(seen)})
+        say_json({"experiment": question.name, **outlook_document(seen)})
     elif not as_json:
-        say(outlook_words(name, plan, varied, numbers, seen))
+        say(outlook_words(question, seen))
     if only:
         return None
-    for values in found:
+    for values in question.settings:
         ask_for_plan(with_values(plan, values), trusted)
-    return begin(name, plan, varied, numbers, seen.trials, asked)
+    return written(question, seen.trials)
 
 
 @command.command(name="list")
@@ -210,33 +193,23 @@ def promote(ctx: click.Context, experiment: str, trial: int | None, into: Path |
     its plan.
     """
     from loratui.commands.resume import command as resume
-    from loratui.core.plan_text import plan_to_toml, with_values
-    from loratui.evaluation.experiment import compare
+    from loratui.core.plan_text import plan_to_toml
+    from loratui.evaluation.promoted import chosen_trial, plan_of, run_to_the_end
     from loratui.experiments.directory import find_experiment
     from loratui.files import write_whole
 
     found = find_experiment(experiment)
-    best = compare(found).best
-    number = trial or (best.trial.number if best is not None else 0)
-    chosen = next((one for one in found.trials() if one.number == number), None)
-    if chosen is None:
-        words = f"there is no trial {trial}" if trial else "no trial was compared yet"
-        raise RunError(f"{words}.", where=found.name, hint=f"`loratui try show {found.name}` lists them.")
+    chosen = chosen_trial(found, trial)
     if into is not None:
         if into.exists():
             raise InputError("there is a file already.", where=str(into), hint="Give another name.")
         try:
-            write_whole(into, plan_to_toml(with_values(found.plan(), chosen.values)))
+            write_whole(into, plan_to_toml(plan_of(found, chosen)))
         except OSError as error:
             raise InputError(f"the plan cannot be written: {error.strerror or error}.", where=str(into)) from None
-        say(f"The plan of trial {number} is in {into}. Train it: loratui train {into}")
+        say(f"The plan of trial {chosen.number} is in {into}. Train it: loratui train {into}")
         return
-    if found.is_open and chosen.state == "open":
-        hint = f"Wait for its end, or end it: loratui try stop {found.name}"
-        raise RunError(f"trial {number} is still being compared.", where=found.name, hint=hint)
-    run = found.run(chosen.runs[0])
-    if not run.plan_path.is_file():
-        raise RunError(f"trial {number} has no run: {chosen.why or 'it never began'}.", where=found.name)
+    run = run_to_the_end(found, chosen)
     ctx.invoke(resume, run=str(run.path), detach=detach)
 
 

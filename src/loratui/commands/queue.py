@@ -11,9 +11,9 @@ import click
 
 from loratui.commands.group import NearGroup
 from loratui.commands.text import table
-from loratui.core.errors import LoratuiError, RunError
+from loratui.core.errors import InputError, LoratuiError, RunError
 from loratui.format import duration
-from loratui.terminal import say, say_json
+from loratui.terminal import confirm, has_person, say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -28,8 +28,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """The runs that wait for this machine (`loratui train --queue`), in their order.
 
     One run at a time is on a GPU, and one on the processors where there is no GPU; a run that was started by hand is
-    waited for. A process of its own starts them: it outlives the terminal, and any command of loratui starts it again
-    after the machine was. With Slurm the queue is Slurm's.
+    waited for. A process of its own starts them: it outlives the terminal. After a restart of the machine any command
+    of loratui starts it again, or nobody needs to (`loratui queue at-boot`). With Slurm the queue is Slurm's.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -39,6 +39,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     if not found["waiting"]:
         say("Nothing waits for this machine. `loratui train plan.toml --queue` lets a run wait.")
+        say(_boot_words())
         return
     rows = [["", "run", "expected start", "takes", ""]]
     for one in found["waiting"]:
@@ -47,6 +48,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         takes = f"about {duration(one['predicted_seconds'])}" if one["predicted_seconds"] else "not known"
         rows.append([str(one["place"]), one["name"], start, takes, f"held {one['why']}".strip() * one["held"]])
     say(table(rows, right=frozenset({0})))
+    say(_boot_words())
 
 
 @command.command()
@@ -106,6 +108,71 @@ def add(run: str) -> None:
     _tell(found)
 
 
+@command.command(name="at-boot")
+@click.option("--remove", is_flag=True, help="Take it away again.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def at_boot(remove: bool, yes: bool) -> None:
+    """Have the queue watched after each restart of the machine, without anybody.
+
+    A unit of your own systemd does it (systemctl --user), or where that does not run an @reboot line of your crontab.
+    What is written is shown and asked about first; nothing needs root, and no file of others is touched.
+    """
+    from loratui.queue import at_boot as boot
+
+    if remove:
+        there = boot.found()
+        if there is None:
+            say("Nothing starts this queue's watcher after a restart: there is nothing to take away.")
+            return
+        say(f"{there.place} has this of loratui:\n\n{there.text.rstrip()}\n")
+        _agreed(yes, "Take it away?")
+        boot.remove(there)
+        say("It is gone. After a restart any command of loratui starts the watcher.")
+        return
+    wanted = boot.proposed()
+    where = f"your crontab gets this line{'' if boot.found() is None else ' in place of the one there'}"
+    if wanted.way == "systemd":
+        where = f"{wanted.place} is written, and enabled by `systemctl --user enable`"
+    say(f"{where[0].upper()}{where[1:]}:\n\n{wanted.text.rstrip()}\n")
+    _agreed(yes, "Do that?")
+    boot.install(wanted)
+    say(_boot_words())
+
+
+def _agreed(yes: bool, question: str) -> None:
+    if yes:
+        return
+    if not has_person():
+        raise InputError("there is nobody to ask here.", hint="Add --yes.")
+    if not confirm(question):
+        say("Nothing was changed.", err=True)
+        raise click.exceptions.Abort
+
+
+def boot_state() -> tuple[bool, str, str]:
+    """Whether the watcher is started after a restart, how in a sentence, and what would mend it."""
+    from loratui.queue.at_boot import found
+
+    try:
+        there = found()
+    except RunError as error:
+        return False, f"Whether the queue's watcher starts after a restart is not known: {error.sentence}", ""
+    if there is None:
+        meaning = "After a restart of this machine the queue's watcher waits for any command of loratui."
+        return False, meaning, "loratui queue at-boot has it started without one."
+    how = f"After a restart of this machine the queue's watcher is started by {there.place}"
+    if there.gone:
+        return False, f"{how}, which names a Python that is gone.", "loratui queue at-boot writes it anew."
+    if there.way == "systemd" and not there.lingers:
+        return False, f"{how}, once you have logged in.", "Before that, too: loginctl enable-linger"
+    return True, f"{how}.", ""
+
+
+def _boot_words() -> str:
+    _, meaning, mend = boot_state()
+    return f"{meaning} {mend}".rstrip()
+
+
 def enqueue(
     plan: Plan, *, output: Path | None, rehearse: bool | None, auto_recover: bool, trackers: Sequence[str]
 ) -> None:
@@ -149,6 +216,7 @@ def _listed() -> dict[str, Any]:
     begins = expected(queue, detect_machine(), trainings()) if queue else {}
     return {
         "watched": watched(),
+        "at_boot": _boot_way(),
         "waiting": [
             {
                 "place": place,
@@ -164,6 +232,16 @@ def _listed() -> dict[str, Any]:
             for place, one in enumerate(queue, 1)
         ],
     }
+
+
+def _boot_way() -> str | None:
+    from loratui.queue.at_boot import found
+
+    try:
+        there = found()
+    except RunError:
+        return None
+    return there.way if there is not None and not there.gone else None
 
 
 def _change(name: str, how: Any, words: str) -> None:
@@ -193,23 +271,12 @@ def _wake() -> None:
 
 def _predicted(plan: Plan) -> tuple[float, int]:
     """Seconds and bytes that are predicted for a plan here; 0 for what cannot be told."""
-    from loratui.commands.situation import facts_of
+    from loratui.commands.situation import situation_of
     from loratui.core.plan_text import fields
     from loratui.core.proposal import propose
-    from loratui.core.situation import Situation
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
-    from loratui.models.adapter import read_adapter
-    from loratui.models.find import find_model
     from loratui.runs.enqueue import predicted
-    from loratui.runs.measured import read_measurements
 
     try:
-        values = {key: plan.get(key) for key in fields()}
-        spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
-        device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
-        adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
-        situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
-        return predicted(propose(situation, by_hand=values))
+        return predicted(propose(situation_of(plan), by_hand={key: plan.get(key) for key in fields()}))
     except (LoratuiError, OSError, ValueError, ZeroDivisionError):
         return 0.0, 0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loratui.core.cluster_section import ClusterSection
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device
+    from loratui.core.plan import Plan
     from loratui.core.presets import Preset
     from loratui.core.situation import Situation
 
@@ -74,6 +75,24 @@ def asked_for(
         device = measured(device, found.spec, lambda sentence: say(printable(sentence), err=True))
     situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
     return situation, chosen, by_hand
+
+
+def situation_of(plan: Plan) -> Situation:
+    """What a whole plan rests on, on this machine. LoratuiError where model, rows or device are not found."""
+    from loratui.core.plan_text import fields
+    from loratui.core.situation import Situation
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import device_for
+    from loratui.models.adapter import read_adapter
+    from loratui.models.find import find_model
+    from loratui.runs.measured import read_measurements
+
+    spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
+    device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
+    adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
+    return Situation(
+        spec, facts_of({key: plan.get(key) for key in fields()}), device, None, read_measurements(), adapter
+    )
 
 
 def asked_device(

@@ -4,8 +4,8 @@ words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -22,22 +22,32 @@ from loratui.data.row import Problem, Row, RowError
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """A row as it stands in the file, and what it teaches, or what is wrong with it."""
+    """A row as it stands in the file, and what it teaches, or what is wrong with it. index: of a mix its number through
+    all parts, in their order; part: the name of its own.
+    """
 
     index: int
     line: int | None
     value: Mapping[str, Any] | None
     conversation: Conversation | None
     problem: Problem | None
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows of a dataset and how they are read."""
+    """The first rows of a dataset and how they are read. name: of a part of a mix; others: its further parts."""
 
     found: FoundDataset
     recognition: Recognition
     rows: tuple[PreviewRow, ...]
+    name: str = ""
+    others: tuple[Preview, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Preview, ...]:
+        """This one, and the further parts of its mix."""
+        return (self, *self.others)
 
 
 def preview(found: FoundDataset, section: DatasetSection | None = None, *, count: int = 20) -> Preview:
@@ -48,6 +58,15 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     recognition = recognise(head, section.format, section.columns, where=found.path)
     rows = sample_rows(found, count, recognition.unfold) if recognition.unfold else head[:count]
     return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))
+
+
+def as_one(parts: Sequence[Preview], names: Sequence[str]) -> Preview:
+    """Several datasets as one, whose rows follow each other part by part."""
+    first, *others = (
+        replace(part, name=name, rows=tuple(replace(row, part=name) for row in part.rows))
+        for part, name in zip(parts, names, strict=True)
+    )
+    return replace(first, others=tuple(others))
 
 
 def read_again(shown: Preview, recognition: Recognition) -> Preview:
@@ -75,13 +94,30 @@ def understood(row: Row, recognition: Recognition) -> PreviewRow:
     return PreviewRow(row.index, row.line, row.value, conversation, problem)
 
 
+def _through(shown: Preview) -> Iterator[tuple[Preview, Row, int]]:
+    """Every row, the part that it is of, and its number through all parts."""
+    before = count = 0
+    for part in shown.parts:
+        for row in read_rows(part.found, unfold=part.recognition.unfold):
+            yield part, row, before + row.index
+            count = before + row.index + 1
+        before = count
+
+
 def rows_from(shown: Preview, start: int, count: int) -> tuple[PreviewRow, ...]:
     """`count` rows from number `start` on; fewer, or none, where the dataset ends. Reads the files up to there.
 
     Raises DatasetError where a file breaks off before.
     """
-    rows = read_rows(shown.found, unfold=shown.recognition.unfold)
-    return tuple(understood(row, shown.recognition) for row in islice(rows, start, start + count))
+    rows = islice(_through(shown), start, start + count)
+    return tuple(replace(understood(row, of.recognition), index=number, part=of.name) for of, row, number in rows)
+
+
+def first_of_part(shown: Preview, name: str) -> int | None:
+    """Number of the first row of the part of this name; None where there is none. Raises DatasetError as
+    `rows_from`.
+    """
+    return next((number for of, _, number in _through(shown) if of.name == name), None)
 
 
 def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bool] = lambda: False) -> int | None:
@@ -91,15 +127,15 @@ def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bo
     None where no row does, or as soon as `stopped` says so. Raises DatasetError where a file breaks off.
     """
     wanted, before = words.casefold(), None
-    for row in read_rows(shown.found, unfold=shown.recognition.unfold):
-        if row.index % 1000 == 0 and stopped():
+    for _, row, number in _through(shown):
+        if number % 1000 == 0 and stopped():
             return None
-        if row.index <= after and before is not None:
+        if number <= after and before is not None:
             continue
         if _holds(row.value, wanted):
-            if row.index > after:
-                return row.index
-            before = row.index
+            if number > after:
+                return number
+            before = number
     return before
 
 

@@ -8,6 +8,7 @@ files, and what optuna says follows from them alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from loratui.core.errors import InputError
@@ -17,14 +18,19 @@ FACTOR = 2
 SEED = 21
 
 
-def require_optuna() -> Any:
-    """The library. InputError where it is not installed."""
-    try:
-        import optuna
-    except ImportError:
+def require_installed() -> None:
+    """InputError where optuna is not installed; nothing of it is imported."""
+    if find_spec("optuna") is None:
         raise InputError(
             "experiments need the library optuna, which is not installed.", hint="pip install 'loratui[try]'"
-        ) from None
+        )
+
+
+def require_optuna() -> Any:
+    """The library. InputError where it is not installed."""
+    require_installed()
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

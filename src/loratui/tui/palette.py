@@ -38,6 +38,7 @@ class WizardCommands(Provider):
     async def startup(self) -> None:
         """Look up what stands on the disk, once, away from the keyboard."""
         self._runs = await asyncio.to_thread(_run_names)
+        self._experiments = await asyncio.to_thread(_experiment_names)
 
     @property
     def _loratui(self) -> LoratuiApp:
@@ -63,6 +64,9 @@ class WizardCommands(Provider):
         for name, path in self._runs:
             about = "Show this run"
             yield Command(f"Run: {one_line(name, 80)}", about, partial(self._loratui.show_other_run, path))
+        for name in self._experiments:
+            show = partial(self._loratui.show_experiment, name)
+            yield Command(f"Experiment: {one_line(name, 80)}", "Show what its values did", show)
         for theme in sorted(self._loratui.available_themes):
             yield Command(
                 f"Theme: {theme}", "Take this theme, and remember it", partial(self._loratui.take_theme, theme)
@@ -104,6 +108,13 @@ class WizardCommands(Provider):
                 for use in USES[screen]:
                     run = partial(self._loratui.do_there, screen, use.action)
                     yield Command(f"{screen.capitalize()}: {use.label}", use.tooltip, run, use.tooltip)
+
+
+def _experiment_names() -> list[str]:
+    """Every experiment."""
+    from loratui.experiments.directory import experiments
+
+    return [one.name for one in experiments()]
 
 
 def _run_names() -> list[tuple[str, str]]:

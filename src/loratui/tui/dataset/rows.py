@@ -99,6 +99,7 @@ class RowBrowser(VerticalScroll):
             before is None
             or before.found != preview.found
             or before.recognition != preview.recognition
+            or [(one.name, one.found) for one in before.others] != [(one.name, one.found) for one in preview.others]
             or not self.rows
         ):
             self.rows, self.place = preview.rows, 0
@@ -119,7 +120,7 @@ class RowBrowser(VerticalScroll):
         if self.as_tokens:
             rendered = self.app.state.check.now.rows.get(row.index)
             wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
-            self.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
+            self.border_title = Content(f"row {row.index + 1:,}{of_part(row)}{line}{wait}")
             text.update(row_content(row, width, beside=beside) if rendered is None else token_content(rendered))
             check = self.app.state.check.now
             if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
@@ -131,13 +132,17 @@ class RowBrowser(VerticalScroll):
         for following in self.rows[self.place : self.place + MOST_ROWS]:
             rendered = self.app.state.check.now.rows.get(following.index)
             content = row_content(following, width, rendered, beside=beside)
+            if following.part and following is not row:
+                content = Content.assemble((f"{named(following)}\n", "$text-muted"), content)
             lines += content.plain.count("\n") + 2
             if shown and lines - 1 > height:
                 break
             shown.append(content)
         last = self.rows[self.place + len(shown) - 1].index + 1
         self.border_title = Content(
-            f"row {row.index + 1:,}{line}" if len(shown) == 1 else f"rows {row.index + 1:,} to {last:,}"
+            f"row {row.index + 1:,}{of_part(row)}{line}"
+            if len(shown) == 1
+            else f"rows {row.index + 1:,}{of_part(row)} to {last:,}"
         )
         text.update(Content("\n\n").join(shown))
 
@@ -201,14 +206,37 @@ class RowBrowser(VerticalScroll):
         """Ask for a number, and go there."""
         from loratui.tui.common.dialogs import AskLineScreen
 
-        typed = await self.app.push_screen_wait(AskLineScreen("Go to a row", "its number, the first is 1"))
+        names = [one.name for one in self.preview.parts if one.name] if self.preview is not None else []
+        part = ", or a part's name" if names else ""
+        typed = await self.app.push_screen_wait(AskLineScreen("Go to a row", f"its number, the first is 1{part}"))
         if not typed:
+            return
+        if typed in names:
+            self._go_to_part(typed)
             return
         digits = typed.replace(",", "").replace(".", "")
         if not digits.isdecimal() or int(digits) < 1:
             self.post_message(self.Said(f"{one_line(typed, 40)!r} is no row's number: type 1 or more.", "error"))
             return
         self.go_to(int(digits) - 1)
+
+    @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
+    def _go_to_part(self, name: str) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.data.preview import first_of_part
+
+        preview = self.preview
+        if preview is None:
+            return
+        try:
+            number = first_of_part(preview, name)
+        except LoratuiError as error:
+            self.post_message(self.Said(one_line(error.sentence, 300), "error"))
+            return
+        if number is None:
+            self.post_message(self.Said(f"{one_line(name, 60)} has no row.", "warning"))
+        elif not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.go_to, number)
 
     @work
     async def action_search(self) -> None:
@@ -248,6 +276,16 @@ class RowBrowser(VerticalScroll):
                 )
             )
             self.app.call_from_thread(self.go_to, number)
+
+
+def of_part(row: PreviewRow) -> str:
+    """Which part of a mix a row is of, after its number."""
+    return f" of {one_line(row.part, 40)}" if row.part else ""
+
+
+def named(row: PreviewRow) -> str:
+    """A row of a mix by its number and its part."""
+    return f"row {row.index + 1:,}{of_part(row)}"
 
 
 def token_content(row: dict[str, Any]) -> Content:

@@ -16,6 +16,7 @@ from loratui.core.errors import LoratuiError
 from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.home.doors import Door, Doors, Way, ways_on
+from loratui.tui.home.experiments import ExperimentLines
 from loratui.tui.home.run_list import Rows, RunList
 from loratui.tui.keys import bindings
 from loratui.tui.training.allowed import run_bindings
@@ -24,6 +25,7 @@ from loratui.tui.wizard.draft import DEMO, Draft
 
 if TYPE_CHECKING:
     from loratui.runs.listing import RunSummary
+    from loratui.tui.experiment.work import Listed
     from loratui.tui.home.reading import Look, Looker
     from loratui.tui.training.follow import Followed
     from loratui.tui.training.run_actions import RunActions
@@ -52,7 +54,8 @@ class HomeScreen(StepScreen):
         "Runs live in directories of their own and go on without this program. A run that is lost, stopped or failed "
         "can be resumed from its last whole checkpoint; a finished one answers in the playground, and can be trained "
         "for more epochs or anew. Held-out is the least loss on rows that were not trained on: the lower, the better, "
-        "among runs of the same rows. Beside it stands what is not set the same in all runs."
+        "among runs of the same rows. Beside it stands what is not set the same in all runs.\n\n"
+        "An experiment (V) is values of a plan tried against each other; each of its trials is a run of the list."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("runs"),
@@ -94,6 +97,7 @@ class HomeScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         yield Doors(self._ways())
+        yield ExperimentLines()
         with Horizontal(id="both"):
             yield RunList()
             with Vertical(id="beside"):
@@ -188,7 +192,8 @@ class HomeScreen(StepScreen):
         more = True
         try:
             while more and self.is_current:
-                look = await asyncio.to_thread(self._look_at_runs)
+                look, tried = await asyncio.to_thread(self._look_at_runs)
+                self.query_one(ExperimentLines).show(tried)
                 more = look.more
                 self._renew_followed(look)
                 self.listed.show(look, self._marked.name if self._marked is not None else "")
@@ -203,13 +208,14 @@ class HomeScreen(StepScreen):
         finally:
             self._reading = False
 
-    def _look_at_runs(self) -> Look:
+    def _look_at_runs(self) -> tuple[Look, list[Listed]]:
+        from loratui.tui.experiment.work import listed
         from loratui.tui.home import lines  # noqa: F401  heavy, and needed once there is something to paint
         from loratui.tui.home.reading import Looker
         from loratui.tui.training import run_actions  # noqa: F401
 
         self._looker = self._looker or Looker()
-        return self._looker.look()
+        return self._looker.look(), listed()
 
     @property
     def listed(self) -> RunList:
@@ -303,7 +309,8 @@ class HomeScreen(StepScreen):
                 box.update(detail(line, other, width, height))
             self._show_curve()
         if self.listed.looked:
-            self.actions.renew_keys(self.check_action("open", ()), self.check_action("compare", ()), self._on_list)
+            own = [self.check_action(name, ()) for name in ("open", "compare", "experiments")]
+            self.actions.renew_keys(*own, self._on_list)
 
     def _show_curve(self) -> None:
         chart, followed = self.query_one("#run-curve", Chart), self.followed
@@ -335,6 +342,8 @@ class HomeScreen(StepScreen):
             return False
         if action == "compare":
             return self.is_mounted and self._on_list and len(self.listed.lines) > 1
+        if action == "experiments":
+            return self.is_mounted and self.query_one(ExperimentLines).any
         if action == "open":
             return self.is_mounted and self._on_list and self.chosen is not None
         if action == "act":
@@ -378,6 +387,13 @@ class HomeScreen(StepScreen):
         self.say("")
         self._tick()
         self.app.push_screen(CompareScreen(marked.run, chosen.run))
+
+    @work(group="experiments", exit_on_error=False)
+    async def action_experiments(self) -> None:
+        """Show an experiment; which one is asked where there are several."""
+        from loratui.tui.experiment.choose import open_one
+
+        await open_one(self.app)
 
     def action_leave(self) -> None:
         """Back to the step that was open."""

@@ -164,7 +164,7 @@ class FieldList(Widget, can_focus=True):
             return Content(f"  {row.label.upper()}").stylize("$text-muted")
         here = place == self.place
         focused = here and self.has_focus
-        mark = ("▌ ", "bold $accent") if here else "  "
+        mark = ("▌" if here else " ") + ("◆" if row.tries else " "), "bold $accent"
         label = (f"{row.label:<{LABEL}}"[:LABEL], "bold $foreground" if here else "$foreground")
         if here and self.text is not None:
             taken = VALUE if not self.error else max(8, min(VALUE, len(self.text) + 2))
@@ -189,10 +189,11 @@ class FieldList(Widget, can_focus=True):
             line = Content.assemble(mark, label, value, "  ", choices_line(words, self.choice, width - len(value) - 24))
         else:
             beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
+            beside = row.tried_words(room) if row.tries else beside
             was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
             left = room - len(was) - 3 if was else room
             why = one_line(beside, left) if left > 0 else ""
-            if beside != why and room < ROOM_FOR_REASONS:  # "proposed: …" says nothing
+            if beside != why and room < ROOM_FOR_REASONS and not row.tries:  # "proposed: …" says nothing
                 why = ""
             between = " · " if was and why else ""
             line = Content.assemble(
@@ -203,7 +204,7 @@ class FieldList(Widget, can_focus=True):
                 (f"{row.origin:<{ORIGIN}}", ORIGIN_COLORS.get(row.origin, "")),
                 "  ",
                 (was, "bold $accent"),
-                (between + why, "$text-muted"),
+                (between + why, "$accent" if row.tries else "$text-muted"),
             )
         line = Content.assemble(line, " " * max(0, width - len(line)))
         return line.stylize("on $block-cursor-blurred-background") if focused else line

@@ -32,3 +32,10 @@ class FieldRow:
     """The value before the last change, where that moved it."""
     choices: tuple[tuple[Any, str], ...] = ()
     """What it can be, each value with its words; empty where it is typed."""
+    tries: str = ""
+    """The values that are to be tried, where the field is marked."""
+
+    def tried_words(self, room: int) -> str:
+        """The values that are to be tried, in so many columns."""
+        words = f"tries {self.tries}"
+        return words if len(words) <= room else self.tries.replace(", ", ",")

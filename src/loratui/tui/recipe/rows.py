@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 
 def field_rows(
-    proposal: Proposal, change: Change | None, everything: bool, kept: Mapping[str, FieldRow]
+    proposal: Proposal,
+    change: Change | None,
+    everything: bool,
+    kept: Mapping[str, FieldRow],
+    varied: Mapping[str, str],
 ) -> list[FieldRow]:
-    """The lines of the list. everything: all fields, under headings, instead of the everyday ones.
+    """The lines of the list. everything: all fields, under headings, instead of the everyday ones. varied: values that
+    are to be tried, by key.
 
     kept: lines of which fixed values keep their reasons, by key: each of those takes a proposal without that value.
     """
@@ -47,6 +52,7 @@ def field_rows(
                     before.proposed if before else proposed_words(proposal, key),
                     was.get(key, ""),
                     _choices(key),
+                    varied.get(key, ""),
                 )
             )
     return rows

@@ -14,14 +14,14 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.core.plan_text import allowed, parse_setting
 from loratui.format import one_line
-from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
 from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.fields import choices_of, kind_of, nudged
 from loratui.tui.recipe.rows import field_rows
-from loratui.tui.recipe.why import price_words, short_lines, why_lines
+from loratui.tui.recipe.trying import TryingScreen
+from loratui.tui.recipe.why import nothing_yet, price_words, short_lines, why_lines
 from loratui.tui.wizard.change import title
 from loratui.tui.wizard.missing import Problem
 
@@ -40,7 +40,7 @@ WAITING = "…"
 """Stands for the prices until they are known."""
 
 
-class RecipeScreen(StepScreen):
+class RecipeScreen(TryingScreen):
     """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
 
     STEP = "recipe"
@@ -53,7 +53,9 @@ class RecipeScreen(StepScreen):
         "enter takes one. esc leaves the value as it was. What you set is yours: it stays when something else "
         "changes, until r gives it back to the proposal. u takes the last change back.\n\n"
         "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
-        "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it."
+        "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it.\n\n"
+        "V marks a field (◆): several values of it are tried in short trials, the worse half of them stopped early, "
+        "and you are told which is best and whether that is more than chance. Marked fields multiply."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("recipe"),
@@ -86,6 +88,7 @@ class RecipeScreen(StepScreen):
         self._pricing = False
         self._following = False
         self.hear(self.app.state.plan.changed, self.shown)
+        self.hear(self.app.state.choices.varied_changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
 
@@ -103,6 +106,9 @@ class RecipeScreen(StepScreen):
     def fields(self) -> FieldList:
         """The list of fields."""
         return self.query_one(FieldList)
+
+    def key_here(self) -> str:
+        return self.fields.key
 
     def problems(self) -> list[Problem]:
         if self.fields.editing and self.fields.error:
@@ -179,7 +185,8 @@ class RecipeScreen(StepScreen):
     def _show_fields(self, proposal: Proposal, *, at_once: bool = False) -> None:
         """at_once: as `field_rows` keeps reasons."""
         kept = {row.key: row for row in self.fields.rows} if at_once else {}
-        self.fields.set_rows(field_rows(proposal, self.app.state.plan.change, self.everything, kept))
+        state = self.app.state
+        self.fields.set_rows(field_rows(proposal, state.plan.change, self.everything, kept, state.draft.varied))
 
     def _show_why(self) -> None:
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the
@@ -204,22 +211,11 @@ class RecipeScreen(StepScreen):
         proposal, key = self.app.state.plan.proposal, self.fields.key
         widget = self.query_one("#why", Static)
         if proposal is None or not key:
-            widget.update(self._nothing_yet(), layout=False)
+            widget.update(nothing_yet(self.app.state), layout=False)
             return
         width = max(20, widget.content_size.width or 76)
         height = widget.content_size.height or self.size.height
         widget.update(Content("\n").join(why_lines(proposal, key, prices, width, height)), layout=False)
-
-    def _nothing_yet(self) -> Content:
-        """What stands where no plan can be proposed: why, and the key that helps."""
-        state = self.app.state
-        if state.plan.proposal is not None or (state.draft.model and not state.model.problem):
-            return Content("")
-        return Content.assemble(
-            ("No recipe yet.\n\n", "$foreground"),
-            ("  2", "bold $footer-key-foreground"),
-            ("   chooses a model: every value follows from it, the data and the machine", "$text-muted"),
-        )
 
     def _show_derivation(self) -> None:
         plan, key = self.app.state.plan, self.fields.key

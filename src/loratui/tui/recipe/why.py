@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loratui.core.moves import Moves
     from loratui.core.proposal import Proposal
     from loratui.tui.wizard.plan import ProposedPlan
+    from loratui.tui.wizard.state import WizardState
 
 EXPLAINING = ("method.kind", "training.checkpointing", "training.batch_size", "training.accumulation")
 """Keys that explain why the memory of a neighbouring value is what it is."""
@@ -111,3 +112,14 @@ def _entries(lines: list[Content]) -> list[list[Content]]:
         else:
             found.append([line])
     return found
+
+
+def nothing_yet(state: WizardState) -> Content:
+    """What stands where no plan can be proposed: why, and the key that helps."""
+    if state.plan.proposal is not None or (state.draft.model and not state.model.problem):
+        return Content("")
+    return Content.assemble(
+        ("No recipe yet.\n\n", "$foreground"),
+        ("  2", "bold $footer-key-foreground"),
+        ("   chooses a model: every value follows from it, the data and the machine", "$text-muted"),
+    )

@@ -26,6 +26,7 @@ class Choices:
         self.model_chosen = Signal()
         self.dataset_chosen = Signal()
         self.recipe_changed = Signal()
+        self.varied_changed = Signal()
         self.step_opened = Signal()
         self.run_chosen = Signal()
         self.theme_chosen = Signal()
@@ -43,6 +44,7 @@ class Choices:
             self.model_chosen,
             self.dataset_chosen,
             self.recipe_changed,
+            self.varied_changed,
             self.step_opened,
             self.run_chosen,
             self.theme_chosen,
@@ -214,6 +216,11 @@ class Choices:
         """Let every field of the recipe be proposed again, held ones too; the dataset's columns and format stay."""
         self._remember()
         self._put(self.recipe_changed, by_hand=self.reading(), held={})
+
+    def vary(self, key: str, text: str) -> None:
+        """Have these values of a key tried, as `KEY=VALUE,VALUE` takes them; none: it varies no more."""
+        varied = {name: values for name, values in self._draft.varied.items() if name != key or text}
+        self._put(self.varied_changed, varied={**varied, key: text} if text else varied)
 
     def begin_edit(self) -> None:
         """A value is about to be typed: all its keystrokes are one change."""

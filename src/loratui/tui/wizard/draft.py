@@ -37,6 +37,8 @@ class Draft:
     """Plan keys that were set by hand, with their values."""
     held: dict[str, Any] = field(default_factory=dict)
     """Plan keys that were proposed and are held, with the values at which they stay."""
+    varied: dict[str, str] = field(default_factory=dict)
+    """Plan keys of which several values are to be tried, with the values as they were typed."""
     run: str = ""
     """Folder of the run that was started last from this draft."""
     run_for: str = ""
@@ -73,6 +75,7 @@ def draft_from_json(text: str) -> Draft:
         devices=[number for number in draft.devices if isinstance(number, int)],
         visited=[step for step in draft.visited if step in STEPS],
         step=draft.step if draft.step in STEPS else STEPS[0],
+        varied={key: text for key, text in draft.varied.items() if isinstance(text, str)},
     )
 
 
@@ -87,12 +90,14 @@ def same_choices(one: Draft, other: Draft) -> bool:
 
 
 def _without_place(draft: Draft) -> Draft:
-    return replace(draft, step="", visited=[], run="", run_for="", theme="")
+    return replace(draft, step="", visited=[], varied={}, run="", run_for="", theme="")
 
 
 def choices_mark(draft: Draft) -> str:
     """A short text that is another one where something else is chosen."""
-    text = json.dumps(asdict(_without_place(draft)), sort_keys=True, default=str)
+    chosen = asdict(_without_place(draft))
+    del chosen["varied"]  # it decides nothing, and marks of before it know nothing of it
+    text = json.dumps(chosen, sort_keys=True, default=str)
     return f"{crc32(text.encode()):08x}"
 
 

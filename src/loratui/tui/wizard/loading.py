@@ -40,7 +40,7 @@ class DatasetView:
     """The same rows as each objective that learns preferences reads them, where it can: both sides of pairs, or good
     and bad answers."""
     mix: tuple[str, ...] = ()
-    """Names of the parts of a mix, whose first one's rows are shown; none where the dataset is one."""
+    """Names of the parts of a mix, whose rows follow each other; none where the dataset is one."""
     others: str = ""
     """State of the files of the other parts."""
 
@@ -149,26 +149,31 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
 
 
 def _load_mix(section: DatasetSection) -> DatasetView:
-    """Several datasets as one: the first rows of the first, and the counts of all."""
+    """Several datasets as one: the first rows of each, and the counts of all."""
     from loratui.core.errors import DatasetError
     from loratui.core.mix import sections_of
     from loratui.data.find import find_planned
     from loratui.data.planned import planned_facts
     from loratui.data.preferences import preference_readings
-    from loratui.data.preview import preview, read_again
+    from loratui.data.preview import as_one, preview, read_again
 
-    parts = sections_of(section)
+    parts, names = sections_of(section), tuple(part.name for part in section.parts)
     found = [find_planned(one) for one in parts]
-    shown = preview(found[0], parts[0])
+    shown = [preview(each, one) for each, one in zip(found, parts, strict=True)]
+    readings = [
+        preference_readings(each.recognition, one, where=each.found.path)
+        for each, one in zip(shown, parts, strict=True)
+    ]
     ways = {}
-    for objective, reading in preference_readings(shown.recognition, parts[0], where=found[0].path).items():
+    for objective in readings[0]:
         try:
-            ways[objective] = read_again(shown, reading), planned_facts(section, objective)
-        except DatasetError:  # another part has no pairs: whoever chooses it is told so
+            counts = planned_facts(section, objective)
+            rows = [read_again(each, how[objective]) for each, how in zip(shown, readings, strict=True)]
+        except (DatasetError, KeyError):  # another part has no pairs: whoever chooses it is told so
             continue
-    names = tuple(part.name for part in section.parts)
+        ways[objective] = as_one(rows, names), counts
     others = "".join(one.fingerprint for one in found[1:])
-    return DatasetView(shown, planned_facts(section), ways, names, others)
+    return DatasetView(as_one(shown, names), planned_facts(section), ways, names, others)
 
 
 def load_calculation() -> None:

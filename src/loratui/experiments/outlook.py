@@ -12,7 +12,9 @@ from loratui.format import size
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
+    from loratui.core.situation import Situation
     from loratui.experiments.directory import Trial
+    from loratui.experiments.question import Question
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,19 @@ class Outlook:
     total_steps: int
 
 
-def outlook(
-    plan: Plan, settings: Sequence[Mapping[str, Any]], seeds: Sequence[int], name: str, steps: int = 0
-) -> Outlook:
-    """Plan every trial. steps: of a trial of the plan's own batches, 0 for a usual share of its length. Raises
-    LoratuiError where the plan cannot be calculated, InputError where no two trials fit, or nothing would compare them.
+def outlook(question: Question, situation: Situation) -> Outlook:
+    """Plan every trial on the model, rows and device of `situation`. Raises LoratuiError where the plan cannot be
+    calculated, InputError where no two trials fit, or nothing would compare them.
     """
     from loratui.core.trial_time import seconds_until
     from loratui.experiments.directory import Trial
     from loratui.experiments.rungs import rungs, usual_steps
 
-    base, *proposals = _proposals(plan, settings)
+    plan, settings, seeds, name = question.plan, question.settings, question.seeds, question.name
+    base, *proposals = _proposals(plan, settings, situation)
     total, warmup = base.schedule.total_steps, base.schedule.warmup_steps
     _require_judged(plan, base)
-    steps = steps or usual_steps(total, warmup)
+    steps = question.steps or usual_steps(total, warmup)
     if steps > total:
         raise InputError(
             f"a trial cannot make {steps:,} steps: the plan has {total:,}.", where="--steps", hint="Give fewer."
@@ -81,22 +82,11 @@ def outlook(
     )
 
 
-def _proposals(plan: Plan, settings: Sequence[Mapping[str, Any]]) -> list[Proposal]:
-    from loratui.commands.situation import facts_of
+def _proposals(plan: Plan, settings: Sequence[Mapping[str, Any]], situation: Situation) -> list[Proposal]:
     from loratui.core.plan_text import fields
     from loratui.core.proposal import propose
-    from loratui.core.situation import Situation
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
-    from loratui.models.adapter import read_adapter
-    from loratui.models.find import find_model
-    from loratui.runs.measured import read_measurements
 
     values = {key: plan.get(key) for key in fields()}
-    spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
-    device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
-    adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
-    situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
     return [propose(situation, by_hand={**values, **one}) for one in ({}, *settings)]
 
 
