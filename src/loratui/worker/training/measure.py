@@ -117,7 +117,7 @@ def _measurement(
 ) -> Measurement:
     data = prepared.facts
     spec = shape_of(model_config, plan.model.id)
-    name, device, world = traits.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
+    name, device, world = traits.name, this_device(cpu=plan.hardware.cpu), int(os.environ.get("WORLD_SIZE", "1"))
     if traits.kind == "cpu":
         name = read_host().cpu_name
         device = Device(
@@ -127,7 +127,6 @@ def _measurement(
             memory_free_bytes=device.memory_free_bytes,
         )
     passes = plan.training.accumulation
-    read = traits.kind in ("cpu", "cuda")  # of other devices the peak is not read
     return Measurement(
         run=str(run.place),
         time=round(time.time(), 1),
@@ -143,6 +142,6 @@ def _measurement(
         steps=steps,
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,
         predicted_bytes=estimate(spec, plan, data, device).total_bytes,
-        measured_bytes=peak_bytes if read else 0,
+        measured_bytes=peak_bytes,
         precision=plan.training.precision,
     )

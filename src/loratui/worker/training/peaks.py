@@ -24,11 +24,11 @@ STAGES = {
 class Measure:
     """Peak memory by phase, and the time of a step. progress: where it is told how far it is; None: nowhere.
 
-    evaluates: whether an evaluation is part of it.
+    evaluates: whether an evaluation is part of it. cpu: whether the processors train, whatever cards torch sees.
     """
 
-    def __init__(self, progress: Path | None = None, *, evaluates: bool = True) -> None:
-        self._progress = progress
+    def __init__(self, progress: Path | None = None, *, evaluates: bool = True, cpu: bool = False) -> None:
+        self._progress, self._cpu = progress, cpu
         self._stages = [name for name in STAGES if name != "evaluate" or evaluates]
         self.phase = "load_model"
         self.peaks: dict[str, int] = {}
@@ -54,13 +54,10 @@ class Measure:
 
     def end(self) -> None:
         """Note the peak of the phase now ending."""
-        import torch
+        from loratui.worker.training.memory import forget_peak, process_peak_bytes
 
-        from loratui.worker.training.memory import process_peak_bytes
-
-        peak = process_peak_bytes()
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        peak = process_peak_bytes(cpu=self._cpu)
+        forget_peak()
         self.peaks[self.phase] = max(peak, self.peaks.get(self.phase, 0))
 
     def callback(self) -> Any:

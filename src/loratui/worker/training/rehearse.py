@@ -209,7 +209,8 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
     if worker := os.environ.pop(REHEARSED_FOR, ""):
         end_with(run, int(worker))
     rank = int(os.environ.get("RANK", "0"))
-    measure = Measure(progress_of(result) if rank == 0 else None, evaluates=plan.evaluation.every_steps > 0)
+    progress = progress_of(result) if rank == 0 else None
+    measure = Measure(progress, evaluates=plan.evaluation.every_steps > 0, cpu=plan.hardware.cpu)
     try:
         facts = {"passed": True, **_try_out(run, plan, measure)}
     except Exception as error:  # noqa: BLE001 (whatever it is, the worker that waits has to be told)
