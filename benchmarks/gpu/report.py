@@ -43,6 +43,8 @@ def heading(found: dict[str, dict[str, Any]]) -> str:
 
 def speed_table(speed: dict[str, Any] | None, unsloth: dict[str, Any] | None) -> list[str]:
     """Content tokens a second by model and side, what the proposed one is of each, and its share of the peak."""
+    from speed import SWITCHES
+
     rates: dict[str, dict[str, dict[str, Any]]] = {}
     for name, case in [*measured(unsloth).items(), *measured(speed).items()]:
         base, _, side = name.rpartition(" ")
@@ -50,7 +52,7 @@ def speed_table(speed: dict[str, Any] | None, unsloth: dict[str, Any] | None) ->
             rates.setdefault(base, {})[side] = case
     if not rates:
         return ["Speed: not measured."]
-    sides = ("proposed", *AIMS)
+    sides = ("proposed", *AIMS, *(side for side in SWITCHES if any(side in found for found in rates.values())))
     lines = ["| model, method | " + " | ".join(sides) + " | share of peak |", "|---" * (len(sides) + 2) + "|"]
     for base, found in rates.items():
         own = found.get("proposed", {}).get("tokens_per_second")

@@ -7,6 +7,7 @@ For each model and method, on the same rows in processes of their own:
     defaults   TRL's defaults, with an adapter of the same shape
     fastest    the fastest that TRL names: packing over an attention that keeps rows apart where its package is here,
                no checkpointing, bfloat16 weights, Liger's kernels where they are, the largest batch that fits
+    compiled, uncompiled   what is proposed with that one switch set by hand (`SWITCHES`), and what compiling took
 
 Beside each rate stands what share of the card's peak its content tokens make (operations of forward and backward;
 recomputing is not counted: model FLOP utilisation).
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,15 @@ CASES = (
     ("qwen3-0.6b", "full"),
 )
 SIDES = ("proposed", "defaults", "plain", "fastest")
+SWITCHES: dict[str, dict[str, Any]] = {
+    "compiled": {"training.compile": True},
+    "uncompiled": {"training.compile": False},
+}
+"""What is proposed, with one switch set by hand; a side that equals the proposal is not measured again."""
+SWITCHED_CASES = 2
+"""Of the models, the first so many."""
+COMPILING_SECONDS = 60.0
+"""Expected of compiling, until a card has shown it."""
 SECONDS = 6.0
 """Of the timed stretch of each side."""
 PREPARING_SECONDS = 9.0
@@ -51,12 +62,13 @@ TINY_KEYS = ("training.batch_size=2", "training.max_length=64")
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     """All sides of all cases."""
     tiny = settings["rehearsal"]
-    for name, method in CASES[: settings["cases"] or None]:
+    for number, (name, method) in enumerate(CASES[: settings["cases"] or None]):
         loading = loading_seconds(name, tiny=tiny)
         asked = {"name": name, "tiny": tiny, "rows": settings["rows"], "method": method, "seconds": SECONDS}
         if tiny:
             asked["seconds"] = 0.2
-        missing = [side for side in SIDES if not results.has(f"{name} {method} {side}")]
+        sides = (*SIDES, *(SWITCHES if number < SWITCHED_CASES else ()))
+        missing = [side for side in sides if not results.has(f"{name} {method} {side}")]
         if not missing:
             continue
         if not provide(results, processes, name, settings):
@@ -67,12 +79,24 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
         for side in missing:
             argument = {**asked, "plan": plan["plan"], "side": side}
             expected = PREPARING_SECONDS + loading + argument["seconds"]
+            if is_proposed(plan["plan"], side):
+                results.case(f"{name} {method} {side}", 0, lambda: {"as": "proposed"})
+                continue
+            expected += COMPILING_SECONDS if side == "compiled" else 0.0
             limit = max(20.0, min(results.left(), 3 * expected + 30))
             results.case(
                 f"{name} {method} {side}",
                 expected,
                 lambda argument=argument, limit=limit: processes.run("speed:measure", argument, limit_seconds=limit),
             )
+
+
+def is_proposed(plan: str, side: str) -> bool:
+    """Whether a switch is set as the plan already has it. plan: as a TOML document."""
+    from loratui.core.plan_text import plan_from_toml
+
+    proposed = plan_from_toml(plan)
+    return side in SWITCHES and all(proposed.get(key) == value for key, value in SWITCHES[side].items())
 
 
 def propose(asked: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +138,8 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
         plan = plan_from_toml(asked["plan"])
         plan = with_values(plan, {"dataset.path": str(rows)})
         warm_steps = 1 if asked["tiny"] else WARM_STEPS
-        if asked["side"] == "proposed":
+        if asked["side"] == "proposed" or asked["side"] in SWITCHES:
+            plan = with_values(plan, SWITCHES.get(asked["side"], {}))
             trainer, found = _proposed(plan, place, asked["seconds"], warm_steps)
         else:
             _own_allocator()
@@ -169,7 +194,8 @@ def _proposed(plan: Any, place: Path, seconds: float, warm_steps: int) -> tuple[
     journal.close("stopped")
     trainer = kept["trainer"]
     ways = time_ways(trainer, kept["prepared"], plan) if can_choose(plan, 1) else {}
-    return trainer, kept["found"] | {"ways": ways}
+    compiled = {"compiled": asdict(session.compiled)} if session.compiled is not None else {}
+    return trainer, kept["found"] | {"ways": ways} | compiled
 
 
 def _theirs(

@@ -58,6 +58,7 @@ DECIDED = {
     "training.packing",
     "training.padding_free",
     "training.group_by_length",
+    "training.compile",
     "evaluation.every_steps",
     "evaluation.batch_size",
     "evaluation.patience",

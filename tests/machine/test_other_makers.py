@@ -261,6 +261,37 @@ def test_the_worker_trains_on_xpu_and_mps_where_torch_sees_them(monkeypatch: pyt
     assert (found.kind, found.vendor, found.bf16, found.tf32) == ("xpu", "intel", True, False)
 
 
+def test_the_peak_of_xpu_and_mps_is_what_their_torch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from loratui.core.memory.overhead import context_bytes
+    from loratui.worker.training.memory import device, forget_peak, process_peak_bytes
+
+    gib = 2**30
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: True)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 7 * gib)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 48 * gib)
+    assert process_peak_bytes() == 7 * gib
+    assert 0 < process_peak_bytes(cpu=True) != 7 * gib, "of this process on the processors"
+    here = device()
+    assert (here.kind, here.vendor, here.memory_total_bytes) == ("gpu", "apple", 48 * gib)
+    assert device(cpu=True).kind == "cpu"
+    peak = [20 * gib]
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.xpu, "get_device_name", lambda: "Intel(R) Arc(TM) B580")
+    monkeypatch.setattr(torch.xpu, "max_memory_reserved", lambda: peak[0])
+    monkeypatch.setattr(torch.xpu, "memory_reserved", lambda: 2 * gib)
+    monkeypatch.setattr(torch.xpu, "mem_get_info", lambda: (9 * gib, 12 * gib))
+    monkeypatch.setattr(torch.xpu, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0))
+    here = device()
+    assert (here.vendor, here.memory_free_bytes, here.memory_total_bytes) == ("intel", 11 * gib, 12 * gib)
+    assert process_peak_bytes() == 20 * gib + context_bytes(here)
+    forget_peak()
+    assert process_peak_bytes() == context_bytes(here)
+
+
 def test_a_card_that_torch_does_not_see_is_no_reason_to_train_on_the_processors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

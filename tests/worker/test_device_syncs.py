@@ -102,6 +102,61 @@ def test_only_telling_a_step_waits_however_many_passes_it_has(
     assert found == {1: TOLD * STEPS + 1, 4: TOLD * STEPS + 1}
 
 
+OF_TRLS_LOSS = {"dpo": "trl/trainer/dpo_trainer.py:_compute_loss", "kto": "trl/trainer/kto_trainer.py:_compute_loss"}
+"""What TRL 1.16 asks of the device in the middle of its losses: which tokens are answers (whose logits are averaged),
+and, for KTO, which rows are wanted."""
+WAITS_OF_A_PASS = {"dpo": 2, "orpo": 0, "kto": 20}
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
+def test_a_pass_over_pairs_waits_only_for_what_its_loss_asks(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    found = {}
+    for passes in (1, 4):
+        trainer = built(files, tmp_path / str(passes), training__accumulation=passes, **preferring(files, objective))
+        places = waits(trainer, monkeypatch)
+        masks = sum(n for place, n in places.items() if place.startswith(OF_TRANSFORMERS))
+        inside = places[OF_TRLS_LOSS.get(objective, "")]
+        assert inside <= WAITS_OF_A_PASS[objective] * passes * STEPS, places
+        found[passes] = sum(places.values()) - masks - inside
+    assert found[1] == found[4], "what is told is told once a step"
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+def test_loss_gradients_and_figures_of_pairs_are_trls_own(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    """Bit for bit: what a training tells and learns, with figures that are fetched once a step and in every pass."""
+    from loratui.worker.training import orpo_trainer, preference_trainer
+
+    told = {}
+    for later in (True, False):
+        for module in (orpo_trainer, preference_trainer):
+            monkeypatch.setattr(module, "may_answer_later", lambda trainer, later=later: later)
+        place = tmp_path / str(later)
+        trainer = built(files, place, training__accumulation=3, **preferring(files, objective))
+        trainer.train()
+        passing = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+        figures = [{k: v for k, v in one.items() if k not in passing} for one in trainer.state.log_history]
+        told[later] = figures, [one.detach() for one in trainer.model.parameters() if one.requires_grad]
+    assert told[True][0] == told[False][0] and "rewards/margins" in told[True][0][0]
+    assert all(type(value) in (int, float) for one in told[True][0] for value in one.values())
+    assert told[True][0][0]["num_tokens"] > 0
+    assert all(torch.equal(one, other) for one, other in zip(told[True][1], told[False][1], strict=True))
+
+
+def preferring(files: Path, objective: str) -> dict[str, Any]:
+    """What of a plan learns preferences of a few pairs, or judged answers."""
+    from judged_rows import judged
+    from pair_rows import pairs, write_pairs
+
+    rows = files / f"{objective}.jsonl"
+    if not rows.exists():
+        write_pairs(rows, judged(32) if objective == "kto" else pairs(32))
+    return {"training__objective": objective, "dataset__path": str(rows)}
+
+
 @pytest.mark.parametrize("padding_free", [False, True])
 @pytest.mark.parametrize("counted", [False, True])
 def test_loss_gradients_and_figures_are_trls_own(

@@ -49,8 +49,8 @@ def test_a_rehearsal_tells_its_stages(tmp_path: Path) -> None:
     run, journal = Run(tmp_path), Journal()
     progress = rehearse.progress_of(rehearse.result_of(run))
     code = (
-        "import sys, time; from pathlib import Path; from loratui.worker.training.rehearse import _Measure\n"
-        "measure = _Measure(Path(sys.argv[1]), evaluates=False)\n"
+        "import sys, time; from pathlib import Path; from loratui.worker.training.peaks import Measure\n"
+        "measure = Measure(Path(sys.argv[1]), evaluates=False)\n"
         "for phase in ('load_model', 'train', 'train', 'save', 'reload'):\n"
         "    measure.begin(phase); time.sleep(0.6)\n"
         "    if phase == 'train': measure.step_seconds.append(0.6)\n"

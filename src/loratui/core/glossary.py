@@ -48,6 +48,7 @@ TERMS: Mapping[str, Term] = _table(
     Term("maximum length", "tokens of a row that are read; the rest is cut.", ("training.max_length",)),
     Term("packing", "short rows joined into long ones, so that none is padded.", ("training.packing",)),
     Term("checkpointing", "computes again instead of keeping: less memory, slower.", ("training.checkpointing",)),
+    Term("compile", "torch writes kernels for this very model: faster steps.", ("training.compile",)),
     Term("checkpoint", "the state of a training on disk, from which it can go on.", ("saving.every_steps",)),
     Term("warm-up", "the first steps, in which the rate rises to its peak.", ("training.warmup_steps",)),
     Term("optimizer", "the rule by which weights move; keeps figures of its own.", ("training.optimizer",)),

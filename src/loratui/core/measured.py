@@ -24,6 +24,11 @@ product."""
 MOST_SLOWER = {method: max(METHOD_SHARE.values()) / share - 1 for method, share in METHOD_SHARE.items()}
 """By what share a step of each method takes longer at most than one of the fastest: where nothing but computing counts.
 """
+COMPILE_SECONDS = (10.0, 180.0)
+"""Least and most time of compiling, until a run here measured it: some six graphs (first block and others; training
+and evaluation; with and without a padding mask) of 2 to 30 s each. Two busy cores took 15 s of a processor each."""
+FASTEST_GAIN = 1.3
+"""By what factor compiled blocks compute faster at most; at least 1. No card has measured it here yet."""
 
 LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND = 0.02, 0.08
 """Least half-width of an estimate that was corrected, as a share: for many runs, and for a single one."""
@@ -61,6 +66,10 @@ class Measurement:
     """The process's peak on its device; 0 where it was not measured."""
     precision: str = ""
     """training.precision; empty in what earlier versions wrote, which then speaks for any."""
+    compiled: bool = False
+    """Whether its blocks were compiled."""
+    compile_seconds: float = 0.0
+    """How long that took; 0 where they were not."""
 
     @property
     def flops_per_second(self) -> float:
@@ -103,9 +112,10 @@ def learned_speed(
     checkpointing: bool,
     flops_per_pass: float,
     precision: str = "",
+    compiled: bool = False,
 ) -> Speed | None:
     """The speed that comparable runs reached; None where there are none. precision: of the plan; those in another
-    format say nothing of it.
+    format say nothing of it. compiled: whether the plan's blocks are: what runs without it reached is the least.
 
     Runs of the same method decide alone where there are any; of these, or else of all methods, those of the same model,
     then those of its family, then all.
@@ -129,7 +139,19 @@ def learned_speed(
     chosen = same or kin or near
     band = SAME_MODEL_BAND if same and own else OTHER_MODEL_BAND
     reached = [one.flops_per_second * METHOD_SHARE[method] / METHOD_SHARE[one.method] for one in chosen]
-    return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same), bool(own))
+    slower = FASTEST_GAIN if any(one.compiled and not compiled for one in chosen) else 1.0
+    faster = FASTEST_GAIN if any(compiled and not one.compiled for one in chosen) else 1.0
+    low, high = min(reached) * (1 - band) / slower, max(reached) * (1 + band) * faster
+    return Speed(low, high, len(chosen), bool(same), bool(own))
+
+
+def compile_seconds(measurements: Iterable[Measurement], *, device: str) -> tuple[float, float]:
+    """Least and most time that compiling takes, by what runs on this device measured, else as is supposed.
+
+    What was compiled before comes out of torch's cache; the most is of one that was not.
+    """
+    found = [one.compile_seconds for one in measurements if one.device == device and one.compile_seconds > 0]
+    return (min(found), max(found)) if found else COMPILE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,11 @@ class TrainingSection(Document):
         title="Checkpointing",
         description="Recompute activations in the backward pass: less memory, about a third slower.",
     )
+    compile: bool = Field(
+        False,
+        title="Compile",
+        description="Compile the model's blocks before the first step: minutes at the start, faster steps.",
+    )
     seed: int = Field(
         42, ge=0, le=2**32 - 1, title="Seed", description="Makes initial adapter, data order and dropout repeatable."
     )

@@ -18,7 +18,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.links import LINKS, with_links
-from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
+from loratui.core.measured import FASTEST_GAIN, METHOD_SHARE, Measurement, Speed, compile_seconds, learned_speed
 from loratui.core.operations import (
     evaluation_pass,
     flops_per_pass,
@@ -201,7 +201,9 @@ class Pace:
 def guessed_pace(spec: ModelSpec, plan: Plan, device: Device, peak_flops: float) -> Pace:
     """The pace from a peak, by the share of it that trainings reach."""
     low, high = utilisation(spec, plan, device)
-    return Pace(peak_flops * low, peak_flops * high, launch_seconds(spec, device))
+    gain = FASTEST_GAIN if plan.training.compile else 1.0
+    launch = launch_seconds(spec, device)
+    return Pace(peak_flops * low, peak_flops * high * gain, (launch[0] / gain, launch[1]))
 
 
 NOMINAL_FLOPS = {"gpu": 1e14, "cpu": 1e12}
@@ -259,6 +261,7 @@ def predict(
             checkpointing=plan.training.checkpointing,
             flops_per_pass=one_pass,
             precision=plan.training.precision,
+            compiled=plan.training.compile,
         )
     )
     peak = device.peak_flops_in(plan.training.precision)
@@ -277,7 +280,10 @@ def predict(
     need = disk_need(spec, plan)
     evaluations = times_in(steps, every) if data.eval_examples else 0
     evaluation = pace.seconds(one_batch * batches, batches)
-    begun = starting(spec, plan, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None)
+    compiling = compile_seconds(measurements, device=device.name) if plan.training.compile else (0.0, 0.0)
+    rehearsed = 3 * high + compiling[1] if device.kind == "gpu" else None
+    begun = starting(spec, plan, data, rehearsed_seconds=rehearsed)
+    begun = begun[0] + compiling[0], begun[1] + compiling[1]
     if evaluations:  # of what it begins with, without answers
         begun = begun[0] + evaluation[0], begun[1] + evaluation[1]
     return Prediction(

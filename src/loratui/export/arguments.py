@@ -35,6 +35,7 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, A
         "fp16": precision == "fp16",
         "gradient_checkpointing": carrier["training.checkpointing"],
         **({"gradient_checkpointing_kwargs": {"use_reentrant": False}} if plan.training.checkpointing else {}),
+        **compiled(carrier),
         "seed": carrier["training.seed"],
         "data_seed": plan.training.seed,
         "logging_steps": 1,
@@ -58,6 +59,14 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, A
         carrier.without_meaning("evaluation.batch_size")
         arguments["eval_strategy"] = "no"
     return arguments
+
+
+def compiled(carrier: Carrier) -> dict[str, Any]:
+    """Compiling, in the name that transformers' trainer and those that rest on it share."""
+    if not carrier["training.compile"]:
+        return {}
+    carrier.say("the blocks compiled one by one: transformers' trainer compiles the whole model, which begins later.")
+    return {"torch_compile": True}
 
 
 def leave_patience(carrier: Carrier, tool: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from loratui.core.attention import is_flash
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
+from loratui.export.arguments import compiled
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.export.preferences import axolotl_rows, axolotl_settings
@@ -156,6 +157,7 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         "max_grad_norm": carrier["training.max_grad_norm"],
         "gradient_checkpointing": carrier["training.checkpointing"],
         **({"gradient_checkpointing_kwargs": {"use_reentrant": False}} if carrier.plan.training.checkpointing else {}),
+        **compiled(carrier),
         "seed": carrier["training.seed"],
     }
 

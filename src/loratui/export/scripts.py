@@ -84,6 +84,8 @@ def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
         carrier.leave("training.packing", "rows come tokenised and labelled, and are padded.")
     if carrier["training.padding_free"] and not plan.training.packing:
         carrier.leave("training.padding_free", "Unsloth decides for itself.")
+    if carrier["training.compile"]:
+        carrier.leave("training.compile", "Unsloth compiles what it chooses.")
     if carrier["evaluation.patience"] and plan.evaluation.every_steps:
         carrier.leave("evaluation.patience", "the script does not stop early.")
     adapter = ""

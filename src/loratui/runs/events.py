@@ -96,7 +96,8 @@ class Data(OfParts, Event):
 
 
 class Rehearsal(Event):
-    """The rehearsal passed; what it measured. ways: content tokens a second, by `padded` and `end_to_end` rows."""
+    """The rehearsal passed; what it measured. ways: content tokens a second, by `padded` and `end_to_end` rows.
+    compiled: of a plan whose blocks are compiled, seconds of compiling and of a pass before and after it."""
 
     kind = "rehearsal"
     seconds_per_step: float | None = None
@@ -106,6 +107,7 @@ class Rehearsal(Event):
     longest_tokens: Count = 0
     checkpoint_bytes: Count = 0
     ways: dict[str, float] = {}
+    compiled: dict[str, Any] = {}
 
 
 class Step(PreferenceFigures, Event):

@@ -60,6 +60,8 @@ def import_axolotl(document: Mapping[str, Any]) -> Imported:
     taker.optimizer("optimizer")
     taker.precision()
     taker.put("training.checkpointing", bool(taker.get("gradient_checkpointing")))
+    if taker.flag("torch_compile"):  # or "auto", which is left to the calculation
+        taker.put("training.compile", True)
     taker.put("training.loss_on", "all" if taker.flag("train_on_inputs") else "answers")
     for name, kernel in _ATTENTION_KEYS:
         if taker.flag(name):
@@ -281,6 +283,8 @@ def _arguments(taker: Taker) -> None:
         ("training.checkpointing", "gradient_checkpointing", "activation_checkpointing"),
     ):
         taker.copy(key, *names)
+    if taker.flag("torch_compile"):
+        taker.put("training.compile", True)
     order = taker.get("train_sampling_strategy")
     if taker.flag("group_by_length") or order == "group_by_length":
         taker.put("training.group_by_length", True)

@@ -162,7 +162,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     moving = Moving(
         activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
     )
-    kernels = form.quantised or is_flash(plan.model.attention)
+    kernels = form.quantised or is_flash(plan.model.attention) or plan.training.compile
     beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
     if device.learned is not None:

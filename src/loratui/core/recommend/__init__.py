@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
 from loratui.core.recommend.checkpointing import checkpointing
+from loratui.core.recommend.compiling import compiling
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.data_shape import (
     epochs,
@@ -54,6 +55,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     preference_rate,
     adamw,
     keeping,
+    compiling,
     time_limit,
     checkpointing,
 )

@@ -36,6 +36,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "training.packing",
             "training.padding_free",
             "training.group_by_length",
+            "training.compile",
             "model.dtype",
             "model.attention",
         ),

@@ -349,9 +349,9 @@ class RunCallback(TrainerCallback):
             return {
                 "memory_allocated": torch.cuda.memory_allocated(),
                 "memory_reserved": torch.cuda.memory_reserved(),
-                "memory_peak": process_peak_bytes(),
+                "memory_peak": process_peak_bytes(cpu=self.plan.hardware.cpu),
             }
         return {
             "memory_allocated": self._process.memory_info().rss,
-            "memory_peak": process_peak_bytes(),
+            "memory_peak": process_peak_bytes(cpu=self.plan.hardware.cpu),
         }

@@ -16,6 +16,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.accelerators import ACCELERATORS, Vendor, best_format, vendor_fault
 from loratui.core.attention import is_of_hub, needs_gpu
+from loratui.core.compiling import why_not_compiled
 from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.lora_targets import peft_targets
@@ -111,6 +112,8 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(fault[0], hint=fault[1])
     if share_count(plan) > 1:
         _check_sharding(plan)
+    if plan.training.compile and (reason := why_not_compiled(plan)):
+        raise PlanError(reason, hint="Set training.compile to false.")
     _check_attention(plan.model.attention, device)
 
 
@@ -195,7 +198,7 @@ def trainer_settings(
         gradient_checkpointing=training.checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.checkpointing else None,
         activation_offloading=False,
-        torch_compile=False,
+        torch_compile=False,  # the whole model, wrapped: its blocks are compiled in place (`compiled.py`)
         use_liger_kernel=False,
         use_cache=False,
         # the rows

@@ -87,7 +87,12 @@ def write_proposed(run: Run, plan: Plan, prepared: Prepared, model_config: dict[
     try:
         adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter and plan.method.kind != "full" else None
         found = propose(
-            Situation(shape_of(model_config, plan.model.id), prepared.facts, this_device(), adapter=adapter),
+            Situation(
+                shape_of(model_config, plan.model.id),
+                prepared.facts,
+                this_device(cpu=plan.hardware.cpu),
+                adapter=adapter,
+            ),
             by_hand=by_hand,
         ).plan
         document = {"values": {key: found.get(key) for key in OPEN}, "bf16": bf16}

@@ -14,6 +14,7 @@ import torch
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
+from loratui.worker.training.compiled import compiled_blocks
 from loratui.worker.training.config import NEVER
 from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer
 from loratui.worker.training.preferring import Preferring
@@ -50,6 +51,8 @@ def measured(trainer: Obedient) -> dict[str, Any]:
         "evaluate_every": state.eval_steps if trainer.eval_dataset is not None else 0,
         "trained_in": " and ".join(sorted(trained)),
     }
+    if blocks := compiled_blocks(trainer.model):
+        found["compiled_blocks"] = blocks
     own: Any = trainer
     if isinstance(trainer, Preferring):
         found["beta"] = own.beta

@@ -6,6 +6,7 @@ import logging
 import os
 import statistics
 import time
+from dataclasses import replace
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -21,6 +22,7 @@ from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Step
 from loratui.runs.measured import add_measurement
 from loratui.worker.shape import shape_of
+from loratui.worker.training.compiled import Compiled
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.memory import device as this_device
@@ -34,8 +36,15 @@ class Measuring(TrainerCallback):
     """Remembers what the run measured, at its end and after 10, 100 and every 1,000 steps."""
 
     def __init__(
-        self, run: Run, plan: Plan, prepared: Prepared, device: DeviceTraits, model_config: dict[str, Any]
+        self,
+        run: Run,
+        plan: Plan,
+        prepared: Prepared,
+        device: DeviceTraits,
+        model_config: dict[str, Any],
+        compiled: Compiled | None = None,
     ) -> None:
+        self.compiled = compiled
         self.run, self.plan, self.prepared, self.device, self.model_config = run, plan, prepared, device, model_config
         self.tail = EventTail(run.events_path, offset=run.events_path.stat().st_size if run.events_path.exists() else 0)
         self.seconds: list[float] = []
@@ -68,6 +77,7 @@ class Measuring(TrainerCallback):
             seconds_per_step=statistics.median(self.seconds[1:]),
             steps=len(self.seconds) - 1,
             peak_bytes=self.peak_bytes,
+            compiled=self.compiled,
         )
 
 
@@ -81,12 +91,16 @@ def remember(
     seconds_per_step: float,
     steps: int,
     peak_bytes: int,
+    compiled: Compiled | None = None,
 ) -> None:
     """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and
     never ends a run.
     """
     try:
-        add_measurement(_measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes))
+        found = _measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes)
+        if compiled is not None:
+            found = replace(found, compiled=compiled.blocks > 0, compile_seconds=compiled.seconds)
+        add_measurement(found)
     except (LoratuiError, OSError, ValueError, ZeroDivisionError) as error:
         log.warning("what was measured could not be remembered: %s", error)
 
@@ -103,7 +117,7 @@ def _measurement(
 ) -> Measurement:
     data = prepared.facts
     spec = shape_of(model_config, plan.model.id)
-    name, device, world = traits.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
+    name, device, world = traits.name, this_device(cpu=plan.hardware.cpu), int(os.environ.get("WORLD_SIZE", "1"))
     if traits.kind == "cpu":
         name = read_host().cpu_name
         device = Device(
@@ -113,7 +127,6 @@ def _measurement(
             memory_free_bytes=device.memory_free_bytes,
         )
     passes = plan.training.accumulation
-    read = traits.kind in ("cpu", "cuda")  # of other devices the peak is not read
     return Measurement(
         run=str(run.place),
         time=round(time.time(), 1),
@@ -129,6 +142,6 @@ def _measurement(
         steps=steps,
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,
         predicted_bytes=estimate(spec, plan, data, device).total_bytes,
-        measured_bytes=peak_bytes if read else 0,
+        measured_bytes=peak_bytes,
         precision=plan.training.precision,
     )

@@ -20,6 +20,7 @@ from loratui.core.memory.overhead import context_bytes
 from loratui.core.plan import Plan
 from loratui.worker.shape import shape_of
 from loratui.worker.tokenizer import code_options, model_source
+from loratui.worker.training.config import find_device
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
 
@@ -85,7 +86,8 @@ def fixes_for(plan: Plan, data: DataFacts, model_config: dict[str, Any], *, wher
     that the calculation does not know.
     """
     try:
-        found = alternatives(shape_of(model_config, plan.model.id), plan, data, device(), where=where)
+        here = device(cpu=plan.hardware.cpu)
+        found = alternatives(shape_of(model_config, plan.model.id), plan, data, here, where=where)
     except LoratuiError:
         return []
     return [
@@ -101,11 +103,20 @@ def fixes_for(plan: Plan, data: DataFacts, model_config: dict[str, Any], *, wher
     ]
 
 
-def device() -> Device:
-    """The device as the calculation wants it."""
+def device(*, cpu: bool = False) -> Device:
+    """The device as the calculation wants it. cpu: the processors, whatever cards torch sees."""
     import psutil
 
-    if not torch.cuda.is_available():
+    kind = find_device(cpu=cpu).kind
+    if kind == "xpu":
+        free, total = torch.xpu.mem_get_info()
+        free += torch.xpu.memory_reserved()
+        name = torch.xpu.get_device_name()
+        return Device(name=name, memory_total_bytes=total, memory_free_bytes=free, vendor="intel")
+    if kind == "mps":
+        total = torch.mps.recommended_max_memory()
+        return Device(name="Apple GPU (MPS)", memory_total_bytes=total, memory_free_bytes=total, vendor="apple")
+    if kind == "cpu":
         memory = psutil.virtual_memory()
         return Device(
             name="CPU",
@@ -128,13 +139,28 @@ def device() -> Device:
     )
 
 
-def process_peak_bytes() -> int:
+def process_peak_bytes(*, cpu: bool = False) -> int:
     """Peak of this process in bytes: what torch reserved and what the driver holds beside it, or the resident size on a
-    CPU.
+    CPU. cpu: whether the processors train, whatever cards torch sees.
+
+    Apple's driver tells no peak: what it holds now, of which torch's pool gives nothing back by itself.
     """
-    if torch.cuda.is_available():
+    kind = find_device(cpu=cpu).kind
+    if kind == "cuda":
         return torch.cuda.max_memory_reserved() + _beside_torch()
+    if kind == "xpu":
+        return torch.xpu.max_memory_reserved() + context_bytes(device())
+    if kind == "mps":
+        return int(torch.mps.driver_allocated_memory())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def forget_peak() -> None:
+    """Begin anew to look for the peak, where the device counts one."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    elif torch.xpu.is_available():
+        torch.xpu.reset_peak_memory_stats()
 
 
 @lru_cache(maxsize=1)

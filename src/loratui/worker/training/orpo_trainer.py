@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from transformers import set_seed
 
+from loratui.worker.training.later import answered_later, fetch, may_answer_later
 from loratui.worker.training.orpo_library import ORPOConfig, ORPOTrainer
 from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preferring import OF_TOKENS, Preferring
@@ -38,7 +40,8 @@ class ReadyRows(torch.utils.data.Dataset[Any]):
 class OddsTrainer(Preferring, ORPOTrainer):
     """ORPOTrainer on pairs that come tokenised. It counts the tokens that it reads, as TRL's other trainers do."""
 
-    _tokens = 0
+    _tokens: Any = 0
+    """Read so far; between two steps that are told a tensor of the device."""
 
     @property
     def held_out_figures(self) -> Any:
@@ -47,12 +50,14 @@ class OddsTrainer(Preferring, ORPOTrainer):
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """The loss of one batch, of which the tokens are counted."""
-        masks = (inputs["chosen_attention_mask"], inputs["rejected_attention_mask"])
-        self._tokens += int(sum(int(mask.sum()) for mask in masks))
-        return super().compute_loss(model, inputs, *arguments, **options)
+        for mask in (inputs["chosen_attention_mask"], inputs["rejected_attention_mask"]):
+            self._tokens = self._tokens + mask.sum()
+        with answered_later(self.accelerator) if may_answer_later(self) else nullcontext():
+            return super().compute_loss(model, inputs, *arguments, **options)
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """With the tokens read so far."""
+        [self._tokens] = fetch(self._stored_metrics["train"], self._tokens)
         if "loss" in logs:
             logs["num_tokens"] = self._tokens
         super().log(logs, *arguments, **options)

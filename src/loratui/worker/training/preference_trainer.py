@@ -5,6 +5,7 @@ resume and stops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from loratui.core.preferences import holds_copy, share_in_order
 from loratui.runs.row_losses import RowLosses
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.config import DeviceTraits
+from loratui.worker.training.later import answered_later, fetch, may_answer_later
 from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preference_config import dpo_config, kto_config, orpo_config
 from loratui.worker.training.preferring import CHOSEN, OF_TOKENS, REJECTED, Preferring
@@ -32,6 +34,16 @@ class PairTrainer(Preferring, DPOTrainer):
     """DPOTrainer on pairs that come tokenised."""
 
     reference_columns = ("ref_chosen_logps", "ref_rejected_logps")
+
+    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
+        """The loss of one batch, whose figures wait until the step is told."""
+        with answered_later(self.accelerator) if may_answer_later(self) else nullcontext():
+            return super().compute_loss(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def log(self, *arguments: Any, **options: Any) -> None:
+        """Tell a step, or an evaluation."""
+        [self._total_train_tokens] = fetch(self._metrics["train"], self._total_train_tokens)
+        super().log(*arguments, **options)
 
     def weight_of(self, name: str, inputs: Any) -> int:
         """Pairs of a batch, each with one answer of either kind; of what tokens tell, those of the chosen answers."""

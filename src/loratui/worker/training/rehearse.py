@@ -14,15 +14,18 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loratui.child_process import signal_name
 from loratui.core.batch_ways import faster_way
+from loratui.core.compiling import verdict
 from loratui.core.division import node_count
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.core.schedule import make_schedule
 from loratui.files import write_whole
 from loratui.format import size
 from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
@@ -31,6 +34,7 @@ from loratui.runs.status import is_alive, mark_of
 from loratui.worker.training.ending import FELLOW_LOST, Ending, has_left, leave, take_left
 from loratui.worker.training.gone import NODE_RANKS, PATIENCE_SECONDS, cause_of, gone, silent
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.peaks import STEPS, Measure
 from loratui.worker.training.processes import (
     end_with_children,
     hear_nothing,
@@ -43,19 +47,10 @@ from loratui.worker.training.processes import (
 from loratui.worker.training.signals import Requests
 
 if TYPE_CHECKING:
+    from loratui.worker.training.compiled import Compiled
     from loratui.worker.training.dataset import Prepared
 
-STEPS = 2
 WATCH_SECONDS = 0.2
-STAGES = {
-    "load_model": "the model is loaded",
-    "train 1": f"step 1 of {STEPS}",
-    "train 2": f"step 2 of {STEPS}",
-    "evaluate": "an evaluation",
-    "save": "a checkpoint is saved",
-    "reload": "the checkpoint is read again",
-}
-"""What a rehearsal goes through, in its order, and how that is told."""
 REHEARSED_FOR = "LORATUI_REHEARSED_FOR"
 """Process id of the worker that waits for a rehearsal."""
 
@@ -96,6 +91,10 @@ def before(run: Run, journal: Journal) -> None:
     if faster is not None:
         message, fix = faster
         journal.emit("finding", finding="faster-batches", severity="info", message=message, fix=fix)
+    sooner = verdict(run.plan(), facts.get("compiled", {}))
+    if sooner is not None:
+        message, change = sooner
+        journal.emit("finding", finding="compiling-costs", severity="info", message=message, fix=change)
     needed = facts["checkpoint_bytes"] * (run.plan().saving.keep + 1)
     free = shutil.disk_usage(run.path).free
     if needed > free:
@@ -210,7 +209,8 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
     if worker := os.environ.pop(REHEARSED_FOR, ""):
         end_with(run, int(worker))
     rank = int(os.environ.get("RANK", "0"))
-    measure = _Measure(progress_of(result) if rank == 0 else None, evaluates=plan.evaluation.every_steps > 0)
+    progress = progress_of(result) if rank == 0 else None
+    measure = Measure(progress, evaluates=plan.evaluation.every_steps > 0, cpu=plan.hardware.cpu)
     try:
         facts = {"passed": True, **_try_out(run, plan, measure)}
     except Exception as error:  # noqa: BLE001 (whatever it is, the worker that waits has to be told)
@@ -246,7 +246,7 @@ def rehearsed_plan(plan: Plan) -> Plan:
     )
 
 
-def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
+def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
     from loratui.worker.training.batch_ways import can_choose
     from loratui.worker.training.batch_ways import measure as time_ways
     from loratui.worker.training.config import check, require_gpu
@@ -292,6 +292,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
             seconds_per_step=measure.seconds_per_step,
             steps=STEPS,
             peak_bytes=max(measure.peaks.values()),
+            compiled=session.compiled,
         )
     return {
         "seconds_per_step": measure.seconds_per_step,
@@ -299,8 +300,17 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
         "memory_peaks": measure.peaks,
         "longest_tokens": prepared.train.longest,
         "ways": ways,
+        "compiled": _compiled(session.compiled, every_row[0], plan),
         "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
     }
+
+
+def _compiled(found: Compiled | None, prepared: Prepared, plan: Plan) -> dict[str, Any]:
+    """What was measured of compiled blocks, with the steps of the run that is to come; empty where none were tried."""
+    if found is None:
+        return {}
+    steps = make_schedule(plan, prepared.facts.at(plan.training.max_length)).total_steps
+    return asdict(found) | {"steps": steps}
 
 
 def longest_rows(prepared: Prepared, plan: Plan) -> Prepared:
@@ -327,71 +337,3 @@ def longest_rows(prepared: Prepared, plan: Plan) -> Prepared:
     wanted = STEPS * training.batch_size * training.accumulation
     train = longest(prepared.train, wanted, wanted * training.max_length if training.packing else 0)
     return Prepared(train, longest(prepared.held_out, plan.evaluation.batch_size), prepared.plain)
-
-
-class _Measure:
-    """Peak memory by phase, and the time of a step. progress: where it is told how far it is; None: nowhere.
-
-    evaluates: whether an evaluation is part of it.
-    """
-
-    def __init__(self, progress: Path | None = None, *, evaluates: bool = True) -> None:
-        self._progress = progress
-        self._stages = [name for name in STAGES if name != "evaluate" or evaluates]
-        self.phase = "load_model"
-        self.peaks: dict[str, int] = {}
-        self.step_seconds: list[float] = []
-        self._began = time.perf_counter()
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        """The quickest of the steps: the first one also warms up."""
-        return round(min(self.step_seconds), 4) if self.step_seconds else None
-
-    def begin(self, phase: str) -> None:
-        """Close the phase before and begin the next."""
-        self.end()
-        self.phase = phase
-        self._tell(phase if phase != "train" else f"train {len(self.step_seconds) + 1}")
-        self._began = time.perf_counter()
-
-    def _tell(self, stage: str) -> None:
-        if self._progress is not None and stage in self._stages:
-            now = {"done": self._stages.index(stage), "of": len(self._stages), "message": STAGES[stage]}
-            write_whole(self._progress, json.dumps(now) + "\n")
-
-    def end(self) -> None:
-        """Note the peak of the phase now ending."""
-        import torch
-
-        from loratui.worker.training.memory import process_peak_bytes
-
-        peak = process_peak_bytes()
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-        self.peaks[self.phase] = max(peak, self.peaks.get(self.phase, 0))
-
-    def callback(self) -> Any:
-        """Tells the trainer's phases apart."""
-        from transformers import TrainerCallback
-
-        measure = self
-
-        class Watch(TrainerCallback):
-            def on_step_begin(self, *arguments: Any, **options: Any) -> None:
-                measure.begin("train")
-
-            def on_step_end(self, *arguments: Any, **options: Any) -> None:
-                measure.step_seconds.append(time.perf_counter() - measure._began)
-
-            def on_log(self, args: Any, state: Any, control: Any, **options: Any) -> None:
-                if control.should_evaluate or control.should_save:
-                    measure.begin("evaluate" if control.should_evaluate else "save")
-
-            def on_evaluate(self, *arguments: Any, **options: Any) -> None:
-                measure.begin("save")
-
-            def on_save(self, *arguments: Any, **options: Any) -> None:
-                measure.end()
-
-        return Watch()

@@ -27,6 +27,7 @@ from loratui.worker.token_store import read_ahead as read_ahead_tokens
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
+from loratui.worker.training.compiled import Compiled, compile_blocks
 from loratui.worker.training.config import (
     check,
     find_device,
@@ -82,6 +83,7 @@ class Session:
             torch.cuda.set_device(self.local_rank)
         self.device = find_device(cpu=plan.hardware.cpu)
         self.sharded = is_sharded(plan, self.processes)
+        self.compiled: Compiled | None = None
         if self.processes > 1:
             PartialState(cpu=self.device.kind == "cpu")  # makes the process group, which loading a divided model needs
 
@@ -170,7 +172,7 @@ class Session:
         if is_preference(plan):
             train, load = prepared.train.as_dataset(), self._load_base
             arguments = (plan, model, tokenizer, place, self.device, train, held_out, peft_config, load)
-            return make_preference_trainer(*arguments), prepared
+            return self._compile(make_preference_trainer(*arguments)), prepared
         trainer = make_trainer(
             model,
             tokenizer,
@@ -185,7 +187,22 @@ class Session:
         )
         trainer.held_out_parts = prepared.held_out_parts()
         trainer.held_out_rows = prepared.held_out_rows()
-        return trainer, prepared
+        return self._compile(trainer), prepared
+
+    def _compile(self, trainer: Obedient) -> Obedient:
+        """The trainer with its blocks compiled where the plan asks for it; what the compiler refuses is told."""
+        if not self.plan.training.compile:
+            return trainer
+        self.journal.phase("prepare", "Compiling the model's blocks, and trying them beside the plain ones")
+        self.compiled = compile_blocks(trainer, self.plan, say=self._tell_compiler)
+        if self.compiled.refused:
+            self._tell_compiler(f"The blocks are not compiled: {self.compiled.refused}. They compute plainly.")
+        return trainer
+
+    def _tell_compiler(self, message: str) -> None:
+        fix = {"training.compile": False}
+        step = self.journal.status.step
+        self.journal.emit("finding", finding="not-compiled", severity="warning", step=step, message=message, fix=fix)
 
     def _load_base(self) -> Any:
         share = share_of(self.plan, self.rank) if self.sharded else None
@@ -260,7 +277,8 @@ class Session:
         trainer.add_callback(callback)
         if self.rank == 0:
             model: Any = trainer.model
-            trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, model.config.to_dict()))
+            config = model.config.to_dict()
+            trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, config, self.compiled))
         return callback
 
     def _conclude(self, trainer: Obedient, callback: RunCallback, seconds: float) -> Outcome:
