@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,6 +72,36 @@ class Recommendation:
     """What the sources disagree about; empty where they agree."""
     claims: tuple[Claim, ...] = ()
     """Every figure and comparison in `why`."""
+
+
+class Reasons(Mapping[str, Recommendation]):
+    """Each key's recommendation.
+
+    own: those of this proposal. later: makes those whose reason is told last, once each, when it is first asked for.
+    elsewhere: the recommendation of a key that was fixed, as it is without that; None for one that was not.
+    """
+
+    def __init__(
+        self,
+        own: dict[str, Recommendation],
+        later: dict[str, Callable[[], Recommendation]],
+        elsewhere: Callable[[str], Recommendation | None],
+    ) -> None:
+        self._own, self._later, self._elsewhere = own, later, elsewhere
+
+    def __getitem__(self, key: str) -> Recommendation:
+        if (other := self._elsewhere(key)) is not None:
+            return other
+        if (make := self._later.get(key)) is not None:
+            self._own[key] = make()
+            self._later.pop(key, None)  # another thread may have made the same one meanwhile
+        return self._own[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
 
 
 @dataclass(frozen=True, slots=True)

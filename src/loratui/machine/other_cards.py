@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from loratui.core.accelerators import ACCELERATORS, Vendor, torch_build
@@ -72,6 +71,8 @@ def on_bus(vendor: Vendor, root: Path) -> bool:
 @cache
 def installed_build() -> str:
     """What the installed torch is built for, as `torch_build` reads it; torch is not imported."""
+    from importlib.metadata import PackageNotFoundError, version  # only where there is such a card: it takes long
+
     try:
         return torch_build(version("torch"))
     except PackageNotFoundError:
