@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SIZE_RATIO = 4.0
 """Largest ratio between the operations of a measured pass and of the one that is predicted."""
@@ -73,8 +74,7 @@ class Measurement:
         return self.flops_per_step / max(1, self.passes)
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
+class Speed(NamedTuple):
     """Operations a second that runs here reached, slowest and fastest, widened by what such figures are good for."""
 
     low_flops_per_second: float
@@ -132,8 +132,7 @@ def learned_speed(
     return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same), bool(own))
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedMemory:
+class LearnedMemory(NamedTuple):
     """What runs here needed beyond their prediction, in bytes (negative: less), and how far they lay from that."""
 
     offset_bytes: int

@@ -343,7 +343,7 @@ def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
     rule = reason.rule_of_thumb
     if rule is None or rule == reason.value:
         return reason
-    return replace(reason, value=rule, why=f"The folk rule; by the evidence {_shown(reason.value)}: {reason.why}")
+    return reason._replace(value=rule, why=f"The folk rule; by the evidence {_shown(reason.value)}: {reason.why}")
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loratui.format import size
 
@@ -49,8 +49,7 @@ class Claim:
         return bool(_HOLDS[self.relation](self.left, self.right)) if self.relation in _HOLDS else self.kind == "memory"
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """The best available value of one plan key, and everything a person may ask about it."""
 
     key: str
@@ -104,8 +103,7 @@ class Reasons(Mapping[str, Recommendation]):
         return len(self._own)
 
 
-@dataclass(frozen=True, slots=True)
-class Instead:
+class Instead(NamedTuple):
     """What taking the proposed value in place of a fixed one would change, everything that follows from it counted."""
 
     yours: Any

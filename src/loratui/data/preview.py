@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
@@ -31,8 +31,7 @@ class PreviewRow:
     problem: Problem | None
 
 
-@dataclass(frozen=True)
-class Preview:
+class Preview(NamedTuple):
     """The first rows of a dataset and how they are read."""
 
     found: FoundDataset
