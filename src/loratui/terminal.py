@@ -10,8 +10,7 @@ from __future__ import annotations
 import io
 import math
 import sys
-from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import click
 
@@ -49,8 +48,7 @@ def speak_to(listener: Listener | None) -> None:
     _listener = listener
 
 
-@dataclass(frozen=True)
-class Styled:
+class Styled(NamedTuple):
     """Text that is painted where it is written to a terminal. color: a name that click knows."""
 
     text: str

@@ -133,7 +133,7 @@ def test_what_a_proposal_says_of_a_methods_time_is_what_both_print() -> None:
     base = replace(ONE, passes=1, flops_per_step=flops, checkpointing=alone.plan.training.checkpointing)
     runs = tuple(replace(base, run=str(number), seconds_per_step=9.0 + number) for number in range(3))
     qlora, lora = (
-        propose(replace(here, measurements=runs), by_hand={"model.id": "m", "method.kind": kind})
+        propose(here._replace(measurements=runs), by_hand={"model.id": "m", "method.kind": kind})
         for kind in ("qlora", "lora")
     )
     assert qlora.time is not None and lora.time is not None and lora.time.measured and qlora.time.measured

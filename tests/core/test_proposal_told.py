@@ -40,7 +40,7 @@ def test_a_measured_time_is_not_compared_with_a_guessed_one() -> None:
         seconds_per_step=guessed.time.high_seconds_per_step * 2,
         steps=50,
     )
-    measured = propose(replace(situation, measurements=(run,)), AUTO, by_hand)
+    measured = propose(situation._replace(measurements=(run,)), AUTO, by_hand)
     other = measured.freed["training.batch_size"]
     assert measured.time is not None and measured.time.measured
     assert other.time is not None and not other.time.measured

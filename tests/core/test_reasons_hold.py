@@ -45,10 +45,10 @@ def lies(reason: Recommendation) -> list[Recommendation]:
         if claim.kind == "memory":
             others.append(replace(claim, relation="too big" if claim.relation == "fits" else "fits"))
         made += [
-            replace(reason, claims=(*reason.claims[:place], other, *reason.claims[place + 1 :])) for other in others
+            reason._replace(claims=(*reason.claims[:place], other, *reason.claims[place + 1 :])) for other in others
         ]
     for number in set(re.findall(r"\d+\.\d+(?= GiB| of)", reason.why)):
-        made.append(replace(reason, why=reason.why.replace(number, untrue(number, reason), 1)))
+        made.append(reason._replace(why=reason.why.replace(number, untrue(number, reason), 1)))
     return made
 
 

@@ -53,13 +53,13 @@ def test_every_logit_takes_twelve_bytes_where_ours_makes_tiles() -> None:
 
 @pytest.mark.parametrize("loss", [LIGER, CUT])
 def test_fused_losses_are_about_as_lean_as_ours(loss: Any) -> None:
-    assert under(replace(TRANSFORMERS, loss=loss)) == pytest.approx(under(LORATUI), rel=0.06)
+    assert under(TRANSFORMERS._replace(loss=loss)) == pytest.approx(under(LORATUI), rel=0.06)
 
 
 def test_old_bitsandbytes_holds_inputs_that_checkpointing_cannot_free() -> None:
     plan = with_values(plan_of(), NF4)
     pinned, freed = (
-        under(replace(TRANSFORMERS, pins_inputs=True, reentrant=reentrant), plan) for reentrant in (False, True)
+        under(TRANSFORMERS._replace(pins_inputs=True, reentrant=reentrant), plan) for reentrant in (False, True)
     )
     inputs = 4096 * 2 * SPEC.layers * (3 * 1536 + 8960)
     assert 0.6 * inputs < pinned - freed < 1.4 * inputs
@@ -68,7 +68,7 @@ def test_old_bitsandbytes_holds_inputs_that_checkpointing_cannot_free() -> None:
 def test_kbit_training_widens_what_is_not_quantised() -> None:
     plan = with_values(plan_of(), NF4)
     narrow, wide = (
-        estimate(SPEC, plan, uniform(100, 4096), CARD, replace(TRANSFORMERS, wide_rest=flag)) for flag in (False, True)
+        estimate(SPEC, plan, uniform(100, 4096), CARD, TRANSFORMERS._replace(wide_rest=flag)) for flag in (False, True)
     )
     rest = (
         SPEC.embedding_parameters

@@ -325,7 +325,7 @@ def test_what_one_models_tokenizer_found_is_not_said_of_a_model_that_is_not_here
     state.check.take(Check(key=state.check.key(), partial={"usable": 40}))
     assert state.check.now.partial is not None and state.model.found is not None
     here = state.model.found
-    state.model.take(replace(here, id="Qwen/Qwen3-4B", path=None))
+    state.model.take(here._replace(id="Qwen/Qwen3-4B", path=None))
     assert state.check.now == Check() and "begins once the model is on this machine" in state.check.now.words(64)[0]
     state.model.take(here)
     assert state.check.now.partial is not None, "the choice is the old one again, and its check stands"

@@ -42,7 +42,7 @@ def inspected(model: Path, folder: Path, template: str, rows: list[dict[str, Any
     stops = frozenset(tokenizer.convert_tokens_to_ids(STOPS))
     text_model = load_text_model(own)
     spec = replace(text_model.found.spec, vocab_size=len(tokenizer))
-    text_model = replace(text_model, tokenizer=tokenizer, stop_ids=stops, found=replace(text_model.found, spec=spec))
+    text_model = replace(text_model, tokenizer=tokenizer, stop_ids=stops, found=text_model.found._replace(spec=spec))
     return Inspection(plan, [].append).run(text_model)
 
 

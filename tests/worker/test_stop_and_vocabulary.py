@@ -30,7 +30,7 @@ def text_model(model: Path, template: str, stops: tuple[str, ...] = ()) -> Any:
     tokenizer = with_template(template)
     spec = replace(found.found.spec, vocab_size=len(tokenizer))
     ids = frozenset(tokenizer.convert_tokens_to_ids(list(stops)))
-    return replace(found, tokenizer=tokenizer, stop_ids=ids, found=replace(found.found, spec=spec))
+    return replace(found, tokenizer=tokenizer, stop_ids=ids, found=found.found._replace(spec=spec))
 
 
 @pytest.mark.parametrize("name", ["llama3", "llama3_1", "qwen3", "gemma3", "phi3"])

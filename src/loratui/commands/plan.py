@@ -159,7 +159,7 @@ def _several(proposal: Proposal, situation: Situation, preset: Preset, by_hand: 
     if proposal.fits or device.kind != "gpu" or device.count > 1 or proposal.plan.cluster.engine:
         return 0
     for count in (2, 4, 8):
-        there = replace(situation, device=replace(device, count=count))
+        there = situation._replace(device=replace(device, count=count))
         if propose(there, preset, {**by_hand, "hardware.devices": list(range(count))}).fits:
             return count
     return 0

@@ -6,8 +6,7 @@ bitsandbytes' installation guide (CUDA, hardware support).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Support = Literal["yes", "slow", "no"]
 """`slow`: works, but without hardware of its own."""
@@ -18,8 +17,7 @@ CUDA_126_TORCH = "pip install torch --index-url https://download.pytorch.org/whl
 """Installs torch built for CUDA 12.6, the only build that still has code for cards older than Turing."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What follows from a compute capability."""
 
     architecture: str

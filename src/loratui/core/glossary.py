@@ -7,14 +7,13 @@ The one place where they are explained: screens show a line where its word first
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WIDEST = 76
 """Characters of a word with its line: what a terminal of 80 columns shows whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A word, what it means in one line, and the plan keys whose values it is the word for."""
 
     word: str

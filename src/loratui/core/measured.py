@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SIZE_RATIO = 4.0
 """Largest ratio between the operations of a measured pass and of the one that is predicted."""
@@ -82,8 +83,7 @@ class Measurement:
         return self.flops_per_step / max(1, self.passes)
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
+class Speed(NamedTuple):
     """Operations a second that runs here reached, slowest and fastest, widened by what such figures are good for."""
 
     low_flops_per_second: float
@@ -154,8 +154,7 @@ def compile_seconds(measurements: Iterable[Measurement], *, device: str) -> tupl
     return (min(found), max(found)) if found else COMPILE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedMemory:
+class LearnedMemory(NamedTuple):
     """What runs here needed beyond their prediction, in bytes (negative: less), and how far they lay from that."""
 
     offset_bytes: int

@@ -26,12 +26,12 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal_alternatives import Again, settable
-from loratui.core.recommend import QUESTIONS, Context
+from loratui.core.recommend import QUESTIONS, TOLD_LAST, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
 from loratui.core.recommend.preference import for_objective
 from loratui.core.recommend.schedule import steps_of
-from loratui.core.recommendation import Instead, Origin, Recommendation
+from loratui.core.recommendation import Instead, Origin, Reasons, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.situation import Situation, informed, supposed_rows
@@ -217,23 +217,6 @@ class _Freed(Mapping[str, Proposal]):
         return len(self.fixed)
 
 
-class _Reasons(Mapping[str, Recommendation]):
-    """Each key's recommendation, as it is without what was fixed for that very key."""
-
-    def __init__(self, own: Mapping[str, Recommendation], freed: Mapping[str, Proposal]) -> None:
-        self.own, self.freed = own, freed
-
-    def __getitem__(self, key: str) -> Recommendation:
-        other = self.freed.get(key)
-        return self.own[key] if other is None else other.recommendations[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.own)
-
-    def __len__(self) -> int:
-        return len(self.own)
-
-
 def propose(
     situation: Situation,
     preset: Preset = AUTO,
@@ -294,11 +277,11 @@ def _calculated(
         measurements=situation.measurements,
     )
     origins, reasons = dict(fixed), dict[str, Recommendation]()
+    folk = preset.calculation == "rules-of-thumb"
     warmup = "training.warmup_steps"
     for question in QUESTIONS:
         for recommendation in question(context):
             key = recommendation.key
-            folk = preset.calculation == "rules-of-thumb"
             reasons[key] = _by_the_folk_rule(recommendation) if folk else recommendation
             if key in pinned:
                 context.decide(key, pinned[key])
@@ -307,6 +290,7 @@ def _calculated(
                 context.decide(key, steps_of(context.schedule().total_steps, preset.warmup_ratio))
             else:
                 context.decide(key, reasons[key].value)
+    later = {key: make for key, question in TOLD_LAST.items() if (make := question(context)) is not None}
     for recommendation in continued(situation.adapter, situation.spec, reasons) if situation.adapter else ():
         reasons[recommendation.key] = recommendation
         if recommendation.key not in fixed_values:
@@ -322,7 +306,7 @@ def _calculated(
     return Proposal(
         plan=plan,
         origins=origins,
-        recommendations=_Reasons(reasons, freed) if freed else reasons,
+        recommendations=Reasons(reasons, later, lambda key: freed[key].recommendations[key] if key in freed else None),
         parameters_total=situation.spec.total_parameters,
         parameters_trainable=trainable_parameters(situation.spec, plan),
         memory=needed,
@@ -359,7 +343,7 @@ def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
     rule = reason.rule_of_thumb
     if rule is None or rule == reason.value:
         return reason
-    return replace(reason, value=rule, why=f"The folk rule; by the evidence {_shown(reason.value)}: {reason.why}")
+    return reason._replace(value=rule, why=f"The folk rule; by the evidence {_shown(reason.value)}: {reason.why}")
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from loratui.core.architecture import ModelSpec
@@ -81,8 +80,7 @@ def settable(found: Iterable[Alternative], now: Proposed, again: Again) -> Itera
         time = f" By the prediction {time_words(factors)}." if factors else ""
         if now.untimed(then):
             time = " The time that it then takes is not predicted."
-        yield replace(
-            one,
+        yield one._replace(
             change=change,
             held=tuple(key for key in change if key not in one.change),
             memory_total_bytes=then.memory.total_bytes,

@@ -45,7 +45,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
         "recommendations": {
             key: _reason_json(reason, proposal.instead(key)) for key, reason in proposal.recommendations.items()
         },
-        "rule_of_thumb": asdict(proposal.rule_of_thumb),
+        "rule_of_thumb": proposal.rule_of_thumb._asdict(),
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),
         "alternatives": [

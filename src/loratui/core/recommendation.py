@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loratui.format import size
 
@@ -49,8 +49,7 @@ class Claim:
         return bool(_HOLDS[self.relation](self.left, self.right)) if self.relation in _HOLDS else self.kind == "memory"
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """The best available value of one plan key, and everything a person may ask about it."""
 
     key: str
@@ -74,8 +73,37 @@ class Recommendation:
     """Every figure and comparison in `why`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instead:
+class Reasons(Mapping[str, Recommendation]):
+    """Each key's recommendation.
+
+    own: those of this proposal. later: makes those whose reason is told last, once each, when it is first asked for.
+    elsewhere: the recommendation of a key that was fixed, as it is without that; None for one that was not.
+    """
+
+    def __init__(
+        self,
+        own: dict[str, Recommendation],
+        later: dict[str, Callable[[], Recommendation]],
+        elsewhere: Callable[[str], Recommendation | None],
+    ) -> None:
+        self._own, self._later, self._elsewhere = own, later, elsewhere
+
+    def __getitem__(self, key: str) -> Recommendation:
+        if (other := self._elsewhere(key)) is not None:
+            return other
+        if (make := self._later.get(key)) is not None:
+            self._own[key] = make()
+            self._later.pop(key, None)  # another thread may have made the same one meanwhile
+        return self._own[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+
+class Instead(NamedTuple):
     """What taking the proposed value in place of a fixed one would change, everything that follows from it counted."""
 
     yours: Any

@@ -9,7 +9,7 @@ as the rules mix them. The worked example (619 million parameters, T4 with 16 GB
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 BYTES_PER_PARAMETER = 2
 OPTIMIZER_BYTES_PER_PARAMETER = 8
@@ -81,8 +81,7 @@ def precision(bf16: bool) -> str:
     return "bf16" if bf16 else "fp16"
 
 
-@dataclass(frozen=True, slots=True)
-class RuleOfThumb:
+class RuleOfThumb(NamedTuple):
     """Every figure of the folk calculation for one situation."""
 
     model_gb: float

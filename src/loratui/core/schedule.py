@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.dataset import DataFacts
 from loratui.core.plan import Plan
@@ -18,8 +17,7 @@ from loratui.core.plan import Plan
 _PACKING_SAMPLE = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """The length of a run.
 
     examples: rows of the training part. sequences: what the batches are made of (rows, or packed sequences).

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
@@ -22,8 +22,7 @@ SPREAD_WITHOUT_DATA = (
 cut where 95 % of them are whole."""
 
 
-@dataclass(frozen=True)
-class Situation:
+class Situation(NamedTuple):
     """What the calculation starts from.
 
     data None: no dataset is chosen, and rows are supposed (`supposed_rows`).
@@ -69,4 +68,4 @@ def informed(situation: Situation) -> Situation:
     if device.simulated or device.learned is not None or not situation.measurements:
         return situation
     learned = learned_memory(situation.measurements, device=device.name, family=situation.spec.family)
-    return situation if learned is None else replace(situation, device=replace(device, learned=learned))
+    return situation if learned is None else situation._replace(device=replace(device, learned=learned))

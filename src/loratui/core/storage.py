@@ -5,7 +5,7 @@ Held by a test against the files of a real run (`tests/core/test_storage.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.memory.formats import formats
@@ -22,8 +22,7 @@ HEADER_BYTES_PER_TENSOR = 128
 """What a safetensors file says of each tensor: its name, format, shape and place (PEFT's long names)."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiskNeed:
+class DiskNeed(NamedTuple):
     """Bytes of a run's directory at its fullest."""
 
     checkpoint_bytes: int

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
@@ -56,8 +56,7 @@ LAYER_SECONDS: dict[str, tuple[float, float]] = {"gpu": (0.3e-3, 1.5e-3), "cpu":
 """Least time of one block's forward or backward pass: launching its kernels, however small they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """Seconds, lowest and highest."""
 
     flops_per_step: float
@@ -179,8 +178,7 @@ def launch_seconds(spec: ModelSpec, device: Device) -> tuple[float, float]:
     return low + products * EXPERT_SECONDS[0], high + products * EXPERT_SECONDS[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How fast a device works: operations a second, slowest and fastest, and the least seconds of a sweep."""
 
     slowest: float

@@ -14,9 +14,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.data.encodings import proposal
 from loratui.data.row import RowError
@@ -33,8 +32,7 @@ SEEN_PARTS = ("image", "video", "audio", "file")
 """Kinds of content parts that hold something else, by how they begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """Text with places in it: `texts` stand around `paths`, one more of them."""
 
     texts: tuple[str, ...]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.data.cells import paths
 from loratui.data.column_names import FLAG_PARTS, METADATA, ROLE_KEYS
@@ -34,8 +34,7 @@ MARKUP = (
 ANSWERED = frozenset({"answer", "reasoning", "tool call", "text"})
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One text of a conversation. part: what it is, in words. trained: it belongs to an answer that bears loss."""
 
     text: str

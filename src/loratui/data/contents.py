@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def splits_of(file: DataFile) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...
     if first is None or first.group(1).decode().lower() not in TRAINING_NAMES | HELD_OUT_NAMES:
         return (), ()
     keys = _keys(file.path, file.size_bytes, file.path.stat().st_mtime_ns, file.encoding)
-    parts = [replace(file, part=key) for key in keys]
+    parts = [file._replace(part=key) for key in keys]
     training = tuple(part for part in parts if part.part.lower() in TRAINING_NAMES)
     held_out = tuple(part for part in parts if part.part.lower() in HELD_OUT_NAMES)
     return (training, held_out) if training and held_out else ((), ())

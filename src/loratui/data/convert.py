@@ -212,7 +212,9 @@ def _is_turns(cell: Any) -> bool:
 
 def _as_turns(cell: Any) -> list[Any] | None:
     """A cell's messages: a list of them, one alone, or the JSON of either; None where it holds something else."""
-    if isinstance(cell, str) and is_messages_text(cell):
+    if isinstance(cell, str):
+        if not is_messages_text(cell):
+            return None
         cell = from_json(cell, "the text that looks like messages")
     if _is_turn(cell):
         return [cell]

@@ -68,7 +68,7 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "", en
     if encoding == UTF8:
         return found
     files, held = (
-        tuple(replace(file, encoding=encoding) for file in files) for files in (found.files, found.eval_files)
+        tuple(file._replace(encoding=encoding) for file in files) for files in (found.files, found.eval_files)
     )
     return replace(found, files=files, eval_files=held)
 
@@ -101,7 +101,7 @@ def _one_file(path: str, place: Path, encoding: str) -> FoundDataset:
     if place.stat().st_size and len(members(place)) > 1:
         inside = _folder(path, unpacked(place))
         return FoundDataset(path, place.name, "file", inside.files, inside.eval_files, f"archive: {inside.note}")
-    file = replace(_file(place), encoding=encoding)
+    file = _file(place)._replace(encoding=encoding)
     training, held_out = splits_of(file)
     if not training:
         return FoundDataset(path, place.name, "file", (file,), note=_surprise(file))

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from loratui.data.encodings import UTF8
 
 DatasetKind = Literal["demo", "file", "folder", "hub"]
 
 
-@dataclass(frozen=True, slots=True)
-class DataFile:
+class DataFile(NamedTuple):
     """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt. part: key of a JSON document below which
     the rows stand; empty: they are found. modified_ns: when it was last changed; 0 where nobody looks. encoding: of its
     text.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES, SAMPLES
 from loratui.data.transcripts import is_exchanges, is_messages_text
@@ -17,8 +16,7 @@ NESTED_COLUMNS = 100
 DEPTH = 4
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """What a sample shows of one column, or of a path into objects. share: of the rows that fill it (0..1). kinds: how
     often each kind of value occurs, empty ones left out.
     """

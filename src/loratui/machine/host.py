@@ -7,9 +7,9 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from loratui.core.hardware import Host
 from loratui.core.processor_formats import instructions
@@ -142,8 +142,7 @@ UNLIMITED = 2**60
 """Version 1 writes 'no limit' as the largest multiple of a page; no computer has an exbibyte."""
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupLimits:
+class CgroupLimits(NamedTuple):
     """None where nothing limits."""
 
     memory_bytes: int | None = None

@@ -11,8 +11,8 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuLink
@@ -32,8 +32,7 @@ REOPEN_SECONDS = 10.0
 DriverState = Literal["works", "absent", "broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class NvmlSample:
+class NvmlSample(NamedTuple):
     """All GPUs at one moment; `problems` are sentences."""
 
     gpus: tuple[Gpu, ...] = ()
@@ -114,7 +113,7 @@ class NvmlReader:
             f"NVIDIA's driver has not answered for {seconds:.0f} s. A GPU may hang: look for `Xid` in `dmesg`, "
             "see whether `nvidia-smi` answers; a reboot mends it. Everything that needs no GPU goes on."
         )
-        return replace(self._last or NvmlSample(), problems=(sentence,), driver="broken")
+        return (self._last or NvmlSample())._replace(problems=(sentence,), driver="broken")
 
 
 class _Driver:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from loratui.core.accelerators import ACCELERATORS, Vendor, torch_build
 from loratui.core.hardware import Gpu
@@ -19,8 +19,7 @@ from loratui.machine.nvml_calls import cards_on_bus
 UNTRIED = "No such card was ever trained on by those who make this program: the rehearsal shows what works."
 
 
-@dataclass(frozen=True)
-class OtherCards:
+class OtherCards(NamedTuple):
     """What was found. vendor: whose. problems, notes: sentences."""
 
     gpus: tuple[Gpu, ...] = ()

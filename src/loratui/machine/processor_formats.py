@@ -31,7 +31,7 @@ def known_gains(cpu_name: str, instructions: str) -> Gains:
     """
     if (given := given_gain()) is not None:
         return ((LEAST_WIDTH, given),)
-    if not instructions:
+    if not instructions or not any(_folder().glob("*.json")):  # the key takes torch's version, which is slow to find
         return ()
     try:
         kept = read_object(_path(cpu_name))
@@ -74,7 +74,11 @@ def remember(cpu_name: str, gains: Gains) -> None:
 
 def _path(cpu_name: str) -> Path:
     key = hashlib.sha256(f"{cpu_name}\n{torch_version()}".encode()).hexdigest()[:24]
-    return state_home() / "processors" / f"{key}.json"
+    return _folder() / f"{key}.json"
+
+
+def _folder() -> Path:
+    return state_home() / "processors"
 
 
 @cache

@@ -34,7 +34,7 @@ def _capabilities(gpu: Gpu) -> dict[str, Any] | None:
     if gpu.compute_capability is None:
         return None if gpu.vendor == "nvidia" else {"best_precision": best_format(gpu.vendor, gpu.architecture)}
     found = capabilities(gpu.compute_capability)
-    return {**asdict(found), "best_precision": found.best_precision}
+    return {**found._asdict(), "best_precision": found.best_precision}
 
 
 def machine_lines(machine: Machine) -> list[str]:

@@ -7,7 +7,7 @@ Guide, "Device Names".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.hardware import Gpu
 
@@ -22,8 +22,7 @@ SCHEDULERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Visibility:
+class Visibility(NamedTuple):
     """UUIDs of the GPUs that CUDA would show, and what a person should know of it."""
 
     uuids: frozenset[str]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from loratui.core.errors import ModelError
@@ -57,7 +56,7 @@ def with_exact_shape(found: FoundModel, say: Callable[[str], None] = lambda sent
     if not problem:
         say(f"The family {found.spec.family} is new here: reading its real class once, in a few seconds.")
         try:
-            return replace(found, spec=learn(found.config, found.id))
+            return found._replace(spec=learn(found.config, found.id))
         except ModelError as error:
             problem = error.message
     say(f"The class could not be read, so parameters and memory stay a guess: {problem}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.errors import ModelError
 from loratui.files import read_document
@@ -16,8 +15,7 @@ TOKENIZER_LIMIT_BYTES = 256 << 20
 """A tokenizer.json may have a million words; nothing in a model's folder that is JSON is larger."""
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """A model's folder, read. note: what is missing for training, in words; "" where nothing is."""
 
     path: Path

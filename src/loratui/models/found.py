@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.models.folder import Contents
@@ -13,8 +12,7 @@ from loratui.models.shapes import spec_of
 ModelKind = Literal["demo", "folder", "cache", "catalogue", "hub"]
 
 
-@dataclass(frozen=True)
-class FoundModel:
+class FoundModel(NamedTuple):
     """A model that can be planned for, and trained where its weights are here or can be fetched.
 
     path: the folder that holds it; None where it is not on this machine. weights: whole on this machine. size_bytes: of

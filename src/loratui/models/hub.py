@@ -6,8 +6,7 @@ Nothing is stored here; the worker fetches models with the hub's own client.
 from __future__ import annotations
 
 import urllib.parse
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.errors import ModelError
 from loratui.hub.client import HubError, HubRefused, HubUnreached, ask, endpoint, offline
@@ -24,8 +23,7 @@ UNREACHED_SEARCH = (
 )
 
 
-@dataclass(frozen=True)
-class HubModel:
+class HubModel(NamedTuple):
     """A search's hit. parameters: None where the hub does not know them. gated: whether its licence must be
     accepted.
     """

@@ -8,7 +8,7 @@ wait for a vote, 1, 2, 3 and 0 vote.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.binding import Binding
 
@@ -79,8 +79,7 @@ CONTROLS: dict[str, tuple[str, frozenset[str]]] = {
 """Every letter with ctrl that is a key: what it means wherever it works, also while one types, and its actions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A letter on one screen. more: other keys that do the same, as Textual names them."""
 
     letter: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from loratui.core.architecture import Linear, LinearKind, ModelSpec
 from loratui.core.families.reading import Config
@@ -165,8 +165,7 @@ DECODERS: dict[str, Decoder] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """The widths that every family of this kind reads from its config, in features."""
 
     hidden: int

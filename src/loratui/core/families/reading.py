@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.errors import ModelError
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """The part of a config.json that describes the text model.
 
     values: the keys as written. defaults: what the family's config class in transformers 5.23 sets where a key is

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 HANDBOOK = "https://github.com/huggingface/alignment-handbook/blob/main/recipes"
 ORPO_AUTHORS = "https://github.com/xfactlab/orpo/blob/main/scripts"
 TULU = "https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md"
 
 
-@dataclass(frozen=True, slots=True)
-class PreferenceRecipe:
+class PreferenceRecipe(NamedTuple):
     """Settings of one published training of a whole model. pairs: of a step, over the GPUs that the recipe or the page
     beside it names; 0 where neither says.
     """

@@ -6,11 +6,10 @@ open, it is counted for one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRate:
+class PublishedRate(NamedTuple):
     """One recipe: the model's parameters, its peak learning rate, its rows a step, and the file that says so."""
 
     model: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.accelerators import lack
 from loratui.core.architecture import ModelSpec
@@ -37,8 +37,7 @@ LEAST_SHARE, LEAST_BYTES = 0.01, 64 * 2**20
 """What a change must save to be worth a line: a share of the peak, and on a GPU so many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(NamedTuple):
     """One change of the plan. cost: what it costs in quality (and, in a proposal, in time), in words.
 
     change: every key that reaches `memory_total_bytes`. held: those of them that only hold the rest as it is.
@@ -55,8 +54,7 @@ class Alternative:
     held: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rung:
+class _Rung(NamedTuple):
     change: dict[str, Any]
     cost: str
     unattended: bool = True

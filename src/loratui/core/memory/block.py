@@ -4,7 +4,7 @@ traits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.memory.ops import (
@@ -33,8 +33,7 @@ _FUSED_QKV = ("qkv_proj", "query_key_value", "c_attn", "Wqkv")
 _FUSED_GATE = ("gate_up_proj",)
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(NamedTuple):
     """The block's linear layers by what they do; None where the family fuses or lacks them."""
 
     query: Linear | None
@@ -82,8 +81,7 @@ def roles(spec: ModelSpec) -> Roles:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(NamedTuple):
     """How attention runs: whether a mask is there, and what it costs a layer.
 
     mask_bytes: the additive mask that a layer's kernel keeps; 0 without one. length: tokens that a token may look at.

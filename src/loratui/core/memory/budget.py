@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from loratui.core.hardware import Device
 
@@ -14,8 +13,7 @@ RESERVE_SHARE = 0.03
 Verdict = Literal["fits", "tight", "too big"]
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """What the process may take: what is free now, less a reserve."""
 
     bytes: int

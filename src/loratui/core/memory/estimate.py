@@ -108,7 +108,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     """
     plan, data = _carried(plan, software), data.at(plan.training.max_length)
     if plan.training.objective == "orpo":
-        software = replace(software, loss=ODDS)
+        software = software._replace(loss=ODDS)
     if software.unties_head and spec.tied_embeddings:
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device)
@@ -131,7 +131,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     if estimates_kl(plan):
         before = evaluation(spec, plan, form, batch, gradients)
         waiting = gradients if plan.training.accumulation > 1 else 0
-        found.append(replace(before, phase=PASS, where="in the forward pass for KTO's KL", gradients=waiting))
+        found.append(before._replace(phase=PASS, where="in the forward pass for KTO's KL", gradients=waiting))
     highest = max(found, key=lambda moment: moment.total)
     in_loss = max(moment.logits for moment in found)
     if eval_batch is not None:
@@ -139,7 +139,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         if evaluated.total > highest.total:
             highest = evaluated
     gathered = gathered_bytes(spec, form, shared)
-    highest = replace(highest, activations=highest.activations + gathered)
+    highest = highest._replace(activations=highest.activations + gathered)
     logits = min(highest.logits, max(0, highest.total - gradients))
     activations = max(0, highest.total - gradients - logits)
     if spec.activation_ratios and highest.phase == PASS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.plan import Plan
@@ -10,8 +10,7 @@ from loratui.core.plan import Plan
 ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Formats:
+class Formats(NamedTuple):
     """Bytes per element, and what changes them on the way.
 
     weight: the base model's unquantised weights (`model.dtype`). adapter: LoRA's A and B. compute: products.

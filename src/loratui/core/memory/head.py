@@ -12,7 +12,7 @@ one of the operations that autocast runs in float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.memory.ops import Layers, base_linear, cast, scale
@@ -76,8 +76,7 @@ def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int, capp
     return max(forward, backward)
 
 
-@dataclass(frozen=True, slots=True)
-class _Copies:
+class _Copies(NamedTuple):
     """Bytes of copies in another format that a loop over chunks makes: the largest one, two while a name goes from one
     chunk to the next, and the one that is left over.
     """

@@ -4,7 +4,7 @@ loading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.hardware import Device
@@ -17,8 +17,7 @@ CPU_PROCESS_BYTES = 700 * MIB
 """Resident size of a Python process that imported torch, transformers, TRL and PEFT, before it holds a model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overhead:
+class Overhead(NamedTuple):
     """bytes: what is expected. spread: what may come on top, by cause."""
 
     bytes: int
@@ -81,8 +80,7 @@ IDLE_UPPER = 0.50
 """Greatest share of whole logits that was seen reserved beside them (development half, as COPIED_LOGITS)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moving:
+class Moving(NamedTuple):
     """What comes and goes, in bytes: at the peak; the loss's own at its peak; and of two phases that follow each
     other, the smaller."""
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.division import shares
@@ -51,7 +51,7 @@ def held_formats(form: Formats, shared: Together) -> Formats:
     """Formats of what lies divided: accelerate 1.15 holds what is trained in float32 under autocast, unless
     bitsandbytes packed the base.
     """
-    return replace(form, weight=4) if shared.divided and form.full and form.autocast else form
+    return form._replace(weight=4) if shared.divided and form.full and form.autocast else form
 
 
 def working_formats(form: Formats, shared: Together) -> Formats:
@@ -60,8 +60,7 @@ def working_formats(form: Formats, shared: Together) -> Formats:
     """
     if not shared.divided or not form.autocast:
         return form
-    return replace(
-        form,
+    return form._replace(
         weight=form.weight if form.quantised else form.compute,
         adapter=form.compute,
         casts_weights=False,

@@ -8,8 +8,8 @@ always there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.attention import is_flash
@@ -29,8 +29,7 @@ OFFLOAD_STASH = 5
 max_fwd_stash_size)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The largest batch of a run. masked: rows of unlike length share it (padding), or packed rows are kept apart."""
 
     rows: int
@@ -44,8 +43,7 @@ class Batch:
         return self.rows * self.tokens_per_row
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """One candidate for the peak: bytes beyond weights, adapter and optimizer states, split, and where it is."""
 
     phase: str
@@ -60,8 +58,7 @@ class Moment:
         return self.activations + self.logits + self.gradients
 
 
-@dataclass(frozen=True, slots=True)
-class _Pass:
+class _Pass(NamedTuple):
     """What forward and backward of one batch share: all of a plan that decides their bytes, so that plans which differ
     in nothing else are walked through once."""
 
@@ -316,7 +313,7 @@ def optimizer_extra(plan: Plan, gradients: int, form: Formats) -> int:
 def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int = 0) -> Moment:
     """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that
     all of them would have, from which autocast's copies of trained weights follow."""
-    return _evaluation(_pass(spec, plan, replace(form, dropout=False), batch, accumulates=False), gradients)
+    return _evaluation(_pass(spec, plan, form._replace(dropout=False), batch, accumulates=False), gradients)
 
 
 @lru_cache(maxsize=512)
@@ -338,7 +335,7 @@ def reference_pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gra
     trained model's backward pass needs is there already."""
     run = _pass(spec, plan, form, batch, accumulates=plan.training.accumulation > 1)
     adapted = run.adapted if copies_adapter(plan) else frozenset()
-    frozen = replace(run, form=replace(form, dropout=False, full=False), adapted=adapted, accumulates=False)
+    frozen = run._replace(form=form._replace(dropout=False, full=False), adapted=adapted, accumulates=False)
     beside = _evaluation(frozen, 0)
     kept = _kept(run, checkpointing=plan.training.checkpointing) + beside.activations
     return Moment(PASS, "in the reference's forward pass", kept, beside.logits, gradients if run.accumulates else 0)

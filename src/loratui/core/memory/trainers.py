@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LossKind = Literal["tiled", "odds", "whole", "projected", "chunked", "fused", "cut"]
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """How the output head meets the loss.
 
     tiled: tiles of tokens by vocabulary, never the whole (TRL 1.16). odds: every logit of both sides in float32, twice
@@ -38,8 +36,7 @@ class Loss:
     """Only the tokens that bear loss are scored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
+class Software(NamedTuple):
     """A trainer as far as memory is concerned.
 
     lora_adapter, qlora_adapter: bytes per element of the adapter on a 16-bit and on a quantised base. widens_inputs:
@@ -86,7 +83,7 @@ LORATUI = Software(
     widens_inputs=False,
     source="trl 1.16 trl/kernels/chunked_logprob.py; adapters as worker/adapter_formats.py holds them",
 )
-TRL = replace(LORATUI, name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, divides=False)
+TRL = LORATUI._replace(name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, divides=False)
 """`trl sft` is the trainer that this program drives; it holds the adapters of quantised models in bfloat16."""
 TRANSFORMERS = Software(
     "transformers",
@@ -131,8 +128,7 @@ UNSLOTH = Software(
     divides=False,
     source="unsloth 2026-08: models/llama.py (unsloth_fused_ce_loss: chunks that fit what is free)",
 )
-MS_SWIFT = replace(
-    TRANSFORMERS,
+MS_SWIFT = TRANSFORMERS._replace(
     name="ms-swift",
     title="ms-swift",
     packs=True,
@@ -181,31 +177,27 @@ PUBLISHED: dict[str, Software] = {
             autocast=False,
             source="peft 0.19 method_comparison/MetaMathQA/run.py",
         ),
-        replace(
-            LITGPT,
+        LITGPT._replace(
             name="litgpt-2023",
             title="LitGPT 2023",
             pins_inputs=True,
             source="litgpt 8641822, bitsandbytes 0.41.1",
         ),
-        replace(
-            LITGPT, name="litgpt-2024", title="LitGPT 2024", pins_inputs=True, source="litgpt 0.4, bitsandbytes 0.42"
+        LITGPT._replace(
+            name="litgpt-2024", title="LitGPT 2024", pins_inputs=True, source="litgpt 0.4, bitsandbytes 0.42"
         ),
-        replace(
-            TORCHTUNE,
+        TORCHTUNE._replace(
             name="torchtune-plain",
             title="torchtune before its chunked loss",
             loss=Loss("whole", held=True),
             source="torchtune 0.1: transformer.py (output in float32)",
         ),
-        replace(
-            TORCHTUNE,
+        TORCHTUNE._replace(
             name="torchtune-compiled",
             title="torchtune, loss compiled",
             loss=Loss("whole", held=True, pieces=8, saves_logits=True),
         ),
-        replace(
-            TORCHTUNE,
+        TORCHTUNE._replace(
             name="torchtune-offloading",
             title="torchtune, loss compiled, activations offloaded",
             offloads=True,
@@ -229,7 +221,7 @@ PUBLISHED: dict[str, Software] = {
             reentrant=True,
             source="fsdp_qlora train.py (output held over backward), transformers 4.37, bitsandbytes 0.43.0",
         ),
-        replace(AXOLOTL, name="axolotl-cut", title="Axolotl with cut cross entropy", loss=CUT, divides=True),
+        AXOLOTL._replace(name="axolotl-cut", title="Axolotl with cut cross entropy", loss=CUT, divides=True),
         Software(
             "trl-notebook",
             "TRL with Liger and activation offloading",
@@ -265,14 +257,13 @@ PUBLISHED: dict[str, Software] = {
             qlora_adapter=4,
             source="fms-acceleration attention-and-distributed-packing, foak with Liger",
         ),
-        replace(MS_SWIFT, name="ms-swift-liger", title="ms-swift with Liger", loss=LIGER),
+        MS_SWIFT._replace(name="ms-swift-liger", title="ms-swift with Liger", loss=LIGER),
     )
 }
 """What published runs used, beside the profiles above: `benchmarks/published_memory.py` compares with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mend:
+class Mend(NamedTuple):
     """key, value: what is written into the tool's file. needs: the package that must be installed beside the tool;
     empty where the tool brings it."""
 
@@ -292,7 +283,7 @@ class Mend:
 
     def of(self, software: Software) -> Software:
         """The tool with the option on."""
-        return replace(software, loss=self.loss)
+        return software._replace(loss=self.loss)
 
 
 _LIGER_FAMILIES = frozenset(

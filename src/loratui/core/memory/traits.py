@@ -5,12 +5,10 @@ Read from transformers 5.23, `models/<family>/modeling_<family>.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """One family's block.
 
     norm: Llama's RMSNorm, Gemma's (multiplies in float32, as OLMo 2 does), torch's LayerNorm, or one without weights

@@ -4,7 +4,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
@@ -57,8 +57,12 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     keeping,
     compiling,
     time_limit,
-    checkpointing,
 )
 """Asked in this order: each may use what those before it have decided."""
+TOLD_LAST: Mapping[str, Callable[[Context], Callable[[], Recommendation] | None]] = {
+    "training.checkpointing": checkpointing
+}
+"""Keys whose answer is among those, but whose reason is made when it is asked for: of a dozen proposals that one key
+press takes, the reasons of one or two are read."""
 
-__all__ = ["QUESTIONS", "Context"]
+__all__ = ["QUESTIONS", "TOLD_LAST", "Context"]

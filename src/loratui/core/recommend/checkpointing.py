@@ -1,14 +1,15 @@
 """Why activations are computed again in the backward pass, or kept: what fits with either, and what it costs in time.
 
-Asked last: the price is that of the whole run, counted as every other comparison of two plans counts it.
+Told last, and only to whoever asks: the price is that of the whole run, counted as every other comparison of two plans
+counts it, which takes as long as a third of all other answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from loratui.core.plan import Plan
-from loratui.core.recommend.context import Context
+from loratui.core.recommend.context import Context, changed
 from loratui.core.recommend.reasons import Said, as_method, fit, joined, lost, memory_claim, need, rows, taken, weighed
 from loratui.core.recommend.search import AS_FAST, Fit, Search
 from loratui.core.recommendation import TIMES, Claim, Recommendation, amount, time_words
@@ -16,10 +17,12 @@ from loratui.core.schedule import make_schedule
 from loratui.core.time import Prediction, on_one_footing, predict
 
 
-def checkpointing(context: Context) -> Iterator[Recommendation]:
-    """What the search found, with its reason."""
-    if isinstance(context.searched, Search):
-        yield recommendation(context.searched, why(context.searched))
+def checkpointing(context: Context) -> Callable[[], Recommendation] | None:
+    """Makes what the search found, with its reason by the plan as it is decided now; None where nothing was sought."""
+    if not isinstance(search := context.searched, Search):
+        return None
+    plan = context.plan()
+    return lambda: recommendation(search, why(search, plan))
 
 
 def recommendation(search: Search, text: Said) -> Recommendation:
@@ -43,8 +46,8 @@ def recommendation(search: Search, text: Said) -> Recommendation:
     )
 
 
-def why(search: Search) -> Said:
-    """Why activations are computed again, or kept, with what the other would cost by the plan decided so far."""
+def why(search: Search, plan: Plan) -> Said:
+    """Why activations are computed again, or kept, with what the other would cost by the decided plan."""
     found, method = search.found, as_method(search)
     if found.checkpointing:
         without = search.largest(found.rung, False)
@@ -60,14 +63,16 @@ def why(search: Search) -> Said:
         return joined(
             f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
             f"that {fit(without.batch)}{method}",
-            joined(", and the run takes ", longer, " by the prediction") if (longer := _takes(search, best)) else "",
+            joined(", and the run takes ", longer, " by the prediction")
+            if (longer := _takes(search, plan, best))
+            else "",
             f"; with it {found.batch:,} fit",
             _of_fixed_passes(search, best.batch),
             Said("", tuple(map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
         return joined(
-            f"{rows(found.batch)} a pass {fit(found.batch)} without it{method}: ", taken(found), _with_it(search)
+            f"{rows(found.batch)} a pass {fit(found.batch)} without it{method}: ", taken(found), _with_it(search, plan)
         )
     if found.fits:
         return joined(f"{rows(found.batch)} a pass just {fit(found.batch)} without it{method}: ", taken(found))
@@ -90,27 +95,26 @@ def _of_fixed_passes(search: Search, without: int) -> Said:
     return Said(f", so that a step has {rows(many)} instead of {few:,}", tuple(claims))
 
 
-def _with_it(search: Search) -> Said:
+def _with_it(search: Search, plan: Plan) -> Said:
     """What checkpointing would cost in time: with the same rows a pass, and with those that would be found."""
     found = search.found
-    same = _takes(search, search.at(found.rung, found.batch, True))
+    same = _takes(search, plan, search.at(found.rung, found.batch, True))
     if same is None:
         return Said("")
     largest = search.largest(found.rung, True)
     best = search.fastest(found.rung, largest) if largest.comfortable else found
-    other = _takes(search, best) if best.batch != found.batch else None
+    other = _takes(search, plan, best) if best.batch != found.batch else None
     then = joined(", and ", other, f" at {best.batch:,}") if other else ""
     return joined("; with it the run takes ", same, f" at {rows(found.batch)} a pass", then, ", by the prediction")
 
 
-def _takes(search: Search, point: Fit) -> Said | None:
+def _takes(search: Search, plan: Plan, point: Fit) -> Said | None:
     """How long the run takes at another point of the search, in the words of all comparisons; None where that is not
     known.
     """
     context = search.context
-    plan = context.plan()
     changes = {key: value for key, value in point.changes.items() if not key.endswith("every_steps")}
-    other = context.plan(changes)
+    other = changed(plan, changes)
     now, then = (_time(context, one, measured=True) for one in (plan, other))
     if now is None or then is None or not on_one_footing(plan, now, other, then):
         now, then = (_time(context, one, measured=False) for one in (plan, other))

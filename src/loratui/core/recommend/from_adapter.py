@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.errors import PlanError
@@ -16,8 +15,7 @@ RATE_SHARE = 1 / 3
 """Of a new adapter's rate: ours, between the full rate and the tenth that recipes for a second stage use."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterShape:
+class AdapterShape(NamedTuple):
     """An existing adapter as its adapter_config.json has it. targets: names of layers, or one pattern over their
     paths.
     """
@@ -108,8 +106,7 @@ def continued(
 ) -> Iterator[Recommendation]:
     """What the adapter decides in place of the reasons for a new one, and a lower learning rate."""
     for key, value in shape_values(spec, adapter).items():
-        yield replace(
-            reasons[key],
+        yield reasons[key]._replace(
             value=value,
             why="That of the adapter in lora.adapter, which is trained further: its weights have this shape.",
             formula="as adapter_config.json has it",
@@ -118,8 +115,7 @@ def continued(
     rate = reasons.get("training.learning_rate")
     if rate is not None and "preference.beta" not in reasons:  # rates of preference training are a second stage's
         value = float(f"{rate.value * RATE_SHARE:.1e}")
-        yield replace(
-            rate,
+        yield rate._replace(
             value=value,
             why=(
                 f"A third of the {rate.value:g} for a new adapter: this one has learnt already, and a high rate would "

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_FORMULA, TINKER_SWEEP, PublishedRate
@@ -49,8 +49,7 @@ ALIKE = 1.6
 """Models whose parameters differ by at most this factor count as of one size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adjustment:
+class Adjustment(NamedTuple):
     """One factor of this project on a published rate, how it comes about, and what it is for in a few words."""
 
     factor: float
@@ -58,8 +57,7 @@ class Adjustment:
     brief: str
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+class Derivation(NamedTuple):
     """How a rate came about. published: at a batch of 128, as the source gives it; 0 where the source has none.
 
     start: what the factors are applied to. value: their product, held within the range, to two digits.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loratui.core import rules_of_thumb
 from loratui.core.links import bytes_between_nodes
@@ -27,8 +27,7 @@ MOST_ROWS = 128
 """Rows of a step up to which published recipes and the sweep behind our learning rates go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Rows per optimizer step that learning wants, and why. feeding: how busy they keep several GPUs."""
 
     rows: int

@@ -8,8 +8,7 @@ that was weighed is kept: the reasons are made of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core import rules_of_thumb
 from loratui.core.accelerators import lack
@@ -31,8 +30,7 @@ nodes if that fits, for then only gradients travel between them.
 Rung = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(NamedTuple):
     """One point that was weighed.
 
     changes: the plan keys that make it. needed: its memory. rung: its place on the ladder.

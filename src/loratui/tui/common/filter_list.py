@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -24,8 +23,7 @@ MOVES = {"down": "cursor_down", "up": "cursor_up", "pagedown": "page_down", "pag
 """Keys that move in the list while the filter has the focus, and the list's action for each."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One line of the list. words: what the filter looks in. group: heading above the first of its kind."""
 
     key: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
 from textual.widgets import Static
@@ -30,8 +29,7 @@ FILLS = {
 """The fill of each part: told apart without colour, too."""
 
 
-@dataclass(frozen=True)
-class MemoryView:
+class MemoryView(NamedTuple):
     """What the bar draws, in bytes."""
 
     device: str

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loratui.format import one_line, signed_size, value_text
 from loratui.paths import home_short
@@ -21,8 +20,7 @@ OWN_WORDS = ("dataset.path", *MACHINE)
 """Keys of which the cause tells in words of its own."""
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """A plan with what it was proposed from."""
 
     proposal: Proposal
@@ -33,8 +31,7 @@ class Standing:
     """As it was chosen; empty where the rows are supposed."""
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One change. cause: what was done or found out, in words."""
 
     cause: str

@@ -13,8 +13,9 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from loratui.files import make_folder, read_document, set_aside, write_whole
@@ -40,8 +41,7 @@ BEFORE = "before"
 """Stands for the session of a file that names none."""
 
 
-@dataclass(frozen=True)
-class OtherDraft:
+class OtherDraft(NamedTuple):
     """A draft that was kept aside."""
 
     path: Path

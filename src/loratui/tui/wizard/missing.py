@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loratui.format import size
 from loratui.tui.wizard.draft import Draft
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from loratui.tui.wizard.plan import ProposedPlan
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Something that stands between a step and the next."""
 
     sentence: str

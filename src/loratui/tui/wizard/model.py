@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loratui.tui.wizard.choices import Choices
@@ -46,7 +45,7 @@ class ChosenModel:
     def take_shape(self, identifier: str, spec: ModelSpec) -> None:
         """Take up the exact shape of the chosen model, once a worker has read it from the real class."""
         if self._found is not None and self._found.id == identifier:
-            self._found = replace(self._found, spec=spec)
+            self._found = self._found._replace(spec=spec)
             self.changed.publish()
 
     def is_chosen(self, name: str) -> bool:
