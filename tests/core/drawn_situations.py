@@ -35,7 +35,6 @@ PINS: dict[str, tuple[Any, ...]] = {
     "training.packing": (True, False),
     "training.padding_free": (True, False),
     "training.group_by_length": (True, False),
-    "training.compile": (True, False),
     "training.epochs": (0.5, 1.0, 3.0, 10.0),
     "training.max_steps": (0, 10, 500),
     "training.learning_rate": (1e-5, 2e-4, 1e-2),

@@ -57,6 +57,17 @@ def test_where_it_is_not_proposed_the_reason_says_why(
     assert found.plan.training.compile is False and because in found.why("training.compile")
 
 
+def test_what_fits_safely_without_it_fits_so_with_it() -> None:
+    """The kernels take memory of their own: where that would make a plan tight, it is not compiled."""
+    refused = 0
+    for gib in range(12, 40):
+        card = replace(CARD, memory_free_bytes=gib * GIB, memory_total_bytes=gib * GIB)
+        found, plain = proposed(card), proposed(card, training__compile=False)
+        assert found.verdict == plain.verdict
+        refused += "its kernels may take" in found.why("training.compile")
+    assert refused
+
+
 def test_its_time_is_in_the_prediction_and_what_was_measured_replaces_the_guess() -> None:
     plain, compiled = proposed(training__compile=False).time, proposed(training__compile=True).time
     assert plain is not None and compiled is not None

@@ -190,6 +190,7 @@ def _carried(plan: Plan, software: Software) -> Plan:
     training = plan.training
     changes = {
         **({"packing": False} if training.packing and not software.packs else {}),
+        **({"compile": False} if training.compile and not software.compiles else {}),
         **(
             {"padding_free": False}
             if training.padding_free and not training.packing and not software.padding_free

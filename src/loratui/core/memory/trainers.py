@@ -46,9 +46,9 @@ class Software(NamedTuple):
     keeps the input of each 4-bit layer where checkpointing cannot free it. reentrant: checkpointing that runs the
     first pass without autograd. offloads: what checkpointing keeps goes to the host. growing_segments: torch's
     allocator with `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a
-    matrix of its own. packs, padding_free: whether the export carries these over; else rows are padded. divides:
-    whether weights that the plan divides among GPUs (`hardware.parallelism = fsdp`) are divided there; what is exported
-    is not: each GPU holds a whole copy.
+    matrix of its own. packs, padding_free, compiles: whether the export carries these over; else rows are padded, and
+    blocks plain. divides: whether weights that the plan divides among GPUs (`hardware.parallelism = fsdp`) are divided
+    there; what is exported is not: each GPU holds a whole copy.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Software(NamedTuple):
     reentrant: bool = False
     packs: bool = True
     padding_free: bool = True
+    compiles: bool = True
     divides: bool = True
     offloads: bool = False
     unties_head: bool = False
@@ -121,6 +122,7 @@ UNSLOTH = Software(
     "unsloth",
     "Unsloth",
     Loss("chunked", tokens=1024),
+    compiles=False,
     qlora_adapter=4,
     growing_segments=True,
     packs=False,
@@ -140,6 +142,7 @@ TORCHTUNE = Software(
     "torchtune",
     "torchtune",
     Loss("whole", held=True, pieces=8),
+    compiles=False,
     lora_adapter=2,
     autocast=False,
     source="torchtune 2026-04: modules/loss/ce_chunked_output_loss.py; recipes with dtype bf16; its option: "
@@ -149,6 +152,7 @@ LITGPT = Software(
     "litgpt",
     "LitGPT",
     Loss("whole", wide=False, held=True, pieces=4),
+    compiles=False,
     lora_adapter=2,
     autocast=False,
     unties_head=True,

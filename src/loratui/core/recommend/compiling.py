@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from loratui.core.compiling import LEAST_GAIN, why_not_proposed
 from loratui.core.measured import compile_seconds
+from loratui.core.memory import verdict
 from loratui.core.recommend.context import Context
-from loratui.core.recommendation import Recommendation
+from loratui.core.recommendation import Recommendation, two_sizes
 from loratui.core.time import predict
 from loratui.format import duration
 
@@ -18,6 +19,7 @@ def compiling(context: Context) -> Iterator[Recommendation]:
     against = why_not_proposed(plan, device, experts=bool(context.spec.experts))
     cost = compile_seconds(context.measurements, device=device.name)[1]
     steps = 0.0
+    against = against or _too_full(context)
     if not against:
         found = predict(context.spec, plan, context.data, device, context.schedule(), context.measurements)
         if found is None:
@@ -43,3 +45,12 @@ def compiling(context: Context) -> Iterator[Recommendation]:
         up="True: fewer, larger kernels. It takes its time at the start; a resumed run may round otherwise.",
         down="False: begins at once, and a resumed run stays bit for bit what it would have been.",
     )
+
+
+def _too_full(context: Context) -> str:
+    """Why the kernels' own memory speaks against it: what fits safely without them has to fit so with them."""
+    plain, compiled = (context.estimate(context.plan({"training.compile": value})) for value in (False, True))
+    room = context.budget()
+    if verdict(compiled, room) == verdict(plain, room):
+        return ""
+    return f"its kernels may take {two_sizes(compiled.upper_bytes, room.bytes)}"
