@@ -10,6 +10,8 @@ from test_recipe_experiment import at_field, needs_optuna, nothing_trains, over,
 from textual.pilot import Pilot
 from wizard import SIZES, settled, wizard
 
+from loratui.tui.experiment.screen import ExperimentScreen
+
 __all__ = ["nothing_trains"]
 NAMES = [f"{width}x{height}" for width, height in SIZES]
 
@@ -48,7 +50,7 @@ def test_once_it_is_over(snap_compare: Callable[..., bool], homes: Path, size: t
 
     async def walk(pilot: Pilot[None]) -> None:
         await settled(pilot)
-        pilot.app.show_experiment("made")  # type: ignore[attr-defined]
+        pilot.app.push_screen(ExperimentScreen("made"))
         await until(pilot, "A makes the trial")
 
     assert snap_compare(wizard(homes, screen="recipe", demo=True), terminal_size=size, run_before=walk)

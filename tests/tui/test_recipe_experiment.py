@@ -250,7 +250,7 @@ async def test_the_winner_becomes_the_plan_and_what_moved_is_shown(homes: Path, 
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         before = app.state.plan.proposal.plan
-        app.show_experiment("made")
+        app.push_screen(ExperimentScreen("made"))
         await until(pilot, "A makes the trial")
         await pilot.press("A")
         await until(pilot, "The plan has the values of trial 2")
@@ -269,7 +269,7 @@ async def test_the_winner_of_other_rows_begins_a_draft_of_its_own(homes: Path) -
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         model = app.state.draft.model
-        app.show_experiment("made")
+        app.push_screen(ExperimentScreen("made"))
         await until(pilot, "A makes the trial")
         await pilot.press("A")
         await until(pilot, "Begin a draft with the plan of made?")
