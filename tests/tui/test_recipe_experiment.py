@@ -250,7 +250,7 @@ async def test_the_winner_becomes_the_plan_and_what_moved_is_shown(homes: Path, 
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         before = app.state.plan.proposal.plan
-        app.show_experiment("made")
+        app.push_screen(ExperimentScreen("made"))
         await until(pilot, "A makes the trial")
         await pilot.press("A")
         await until(pilot, "The plan has the values of trial 2")
@@ -269,7 +269,7 @@ async def test_the_winner_of_other_rows_begins_a_draft_of_its_own(homes: Path) -
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         model = app.state.draft.model
-        app.show_experiment("made")
+        app.push_screen(ExperimentScreen("made"))
         await until(pilot, "A makes the trial")
         await pilot.press("A")
         await until(pilot, "Begin a draft with the plan of made?")
@@ -285,6 +285,32 @@ async def test_the_winner_of_other_rows_begins_a_draft_of_its_own(homes: Path) -
             for key in fields()
             if key.startswith(("lora.", "training.", "method.", "evaluation.", "preference.", "saving."))
         ), "the plan that was tried"
+
+
+async def test_it_is_stopped_and_goes_on_by_keys(homes: Path) -> None:
+    from loratui.experiments.advance import go_on
+
+    plan = with_values(Plan(), {"model.id": "demo", "dataset.path": "demo", "hardware.cpu": True})
+    trials = [Trial(number, {RANK: 8 * number}, [8], [f"waits-{number}"]) for number in (1, 2)]
+    experiment = begin("waits", plan, {RANK: [8, 16]}, [42], trials)
+    go_on(experiment)
+    app = wizard(homes, screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "goes on")
+        await pilot.press("V")
+        await until(pilot, "It goes on without this program")
+        await pilot.press("enter")
+        await until(pilot, "Trial 1 has no run yet")
+        await pilot.press("m")
+        await until(pilot, "trial 1 is still being compared")
+        await pilot.press("s")
+        await until(pilot, "Stop waits?")
+        await pilot.press("enter")
+        await until(pilot, "waits for you")
+        assert not experiment.is_open
+        await pilot.press("r")
+        await until(pilot, "goes on")
+        assert experiment.is_open
 
 
 @needs_optuna
@@ -320,9 +346,14 @@ async def test_two_rates_are_tried_from_the_recipe_with_real_runs(
         await pilot.press("V")
         text = await until(pilot, "A makes the trial")
         assert app.screen.trial == 2 and "the best" in text and "worse" in text
+        await pilot.press("m")
+        await until(pilot, "Train trial 2 to its full length?")
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.name == "training")
-        assert app.state.run.path == str(runs_home() / experiment.trials()[1].runs[0])
+        run = experiment.run(experiment.trials()[1].runs[0])
+        assert app.state.run.path == str(run.path)
+        await until(pilot, lambda: run.status().state == "finished")
+        assert run.status().step == 16, "to the end of its plan, from where the trial stopped"
 
 
 @pytest.fixture

@@ -311,12 +311,6 @@ class LoratuiApp(BackgroundLoading):
         self.state.run.show(path)
         self.open_step("training")
 
-    def show_experiment(self, name: str) -> None:
-        """Show an experiment, over whichever screen is in front."""
-        from loratui.tui.experiment.screen import ExperimentScreen
-
-        self.push_screen(ExperimentScreen(name))
-
     def open_field(self, key: str) -> None:
         """Go to the recipe, to this field of the plan."""
         self.open_step("recipe")

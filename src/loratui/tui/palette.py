@@ -65,12 +65,17 @@ class WizardCommands(Provider):
             about = "Show this run"
             yield Command(f"Run: {one_line(name, 80)}", about, partial(self._loratui.show_other_run, path))
         for name in self._experiments:
-            show = partial(self._loratui.show_experiment, name)
+            show = partial(self._show_experiment, name)
             yield Command(f"Experiment: {one_line(name, 80)}", "Show what its values did", show)
         for theme in sorted(self._loratui.available_themes):
             yield Command(
                 f"Theme: {theme}", "Take this theme, and remember it", partial(self._loratui.take_theme, theme)
             )
+
+    def _show_experiment(self, name: str) -> None:
+        from loratui.tui.experiment.screen import ExperimentScreen
+
+        self._loratui.push_screen(ExperimentScreen(name))
 
     def _here(self) -> Iterator[Command]:
         """What works on the screen in front."""

@@ -125,12 +125,14 @@ class TryScreen(ModalScreen[str]):
         kept = at or self._key_at(listed.highlighted)
         lines = [(key, str(fields()[key].title), text) for key, text in self.varied.items()]
         drawn = [Option(self._line("◆ ", name, text), id=key) for key, name, text in lines]
-        usual = "a quarter of the plan's, which has more to learn" if not self._steps else ""
-        if self._seen is not None and not self._steps:
-            usual = f"{max(max(one.steps) for one in self._seen[1].trials):,}, a quarter of the plan's"
+        steps = f"{self._steps:,}" if self._steps else "the usual share of the plan's"
+        if self._seen is not None:
+            total = self._seen[1].total_steps
+            usual = ", the usual share" if not self._steps else ""
+            steps = f"{max(max(one.steps) for one in self._seen[1].trials):,} of the plan's {total:,}{usual}"
         drawn += [
             Option(self._line("  ", "Seeds of each", f"{self._seeds}", "2 show how much chance does"), id=SEEDS),
-            Option(self._line("  ", "Steps of each", f"{self._steps:,}" if self._steps else usual), id=STEPS),
+            Option(self._line("  ", "Steps of each", steps), id=STEPS),
             Option(self._line("  ", "Combinations", "all" if self._most is None else f"{self._most} drawn"), id=TRIALS),
             Option(self._start_line(), id=START),
         ]
@@ -227,7 +229,7 @@ class TryScreen(ModalScreen[str]):
     async def _change_number(self, what: str) -> None:
         title, words, now, least = {
             SEEDS: ("Runs of each trial, with other seeds", "a number from 1 to 20", str(self._seeds), 1),
-            STEPS: ("Steps of a trial", "a number; 0 for a quarter of the plan's", str(self._steps or ""), 0),
+            STEPS: ("Steps of a trial", "a number; 0 for the usual share of the plan's", str(self._steps or ""), 0),
             TRIALS: ("How many of the combinations are drawn", "a number; 0 for all", str(self._most or ""), 0),
         }[what]
         typed = await self.app.push_screen_wait(AskLineScreen(title, words, now))

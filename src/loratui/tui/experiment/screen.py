@@ -16,6 +16,8 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line
+from loratui.paths import runs_home
+from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.common.text import wrap
 from loratui.tui.experiment import work as slow
@@ -157,9 +159,6 @@ class ExperimentScreen(ModalScreen[None]):
     @on(OptionList.OptionSelected)
     def action_open(self) -> None:
         """Show the trial's run; of several seeds the one that came last."""
-        from loratui.paths import runs_home
-        from loratui.runs.directory import Run
-
         if self.look is None:
             return
         found = [runs_home() / name for name in self.look.runs[self.trial]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from loratui.core.errors import LoratuiError
+from loratui.core.errors import InputError, LoratuiError
 from loratui.tui.frame.step import StepScreen
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class TryingScreen(StepScreen):
 
     def _require_ready(self) -> None:
         """InputError where no experiment could begin here, whatever is varied."""
-        from loratui.core.errors import InputError
         from loratui.experiments.halving import require_installed
 
         require_installed()
