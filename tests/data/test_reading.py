@@ -180,7 +180,7 @@ def test_a_model_is_no_dataset_and_where_it_belongs_is_said(file: str):
 def test_an_adapter_is_no_dataset(tmp_path: Path):
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (tmp_path / "tokenizer_config.json").write_text("{}")
-    with pytest.raises(DatasetError, match="this folder is an adapter, not a dataset: name it as lora.adapter"):
+    with pytest.raises(DatasetError, match="this folder is an adapter, not a dataset: name it as lora"):
         find_dataset(str(tmp_path))
 
 
