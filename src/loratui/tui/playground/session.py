@@ -19,7 +19,7 @@ from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Answered, Evaluated, Event, Failed, Load, Ready, Rendered
 from loratui.workers.target import Target, find_target, with_before
 
-STARTING = "PyTorch is being loaded, which takes a while; write meanwhile: enter asks once it can answer"
+STARTING = "PyTorch is being loaded; write meanwhile, enter asks once it can answer"
 """What is told from the start of the worker until it speaks itself."""
 
 
