@@ -90,8 +90,10 @@ class TakeAwayScreen(StepScreen):
         self.query_one("#outputs").focus()
         self._look()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._paint)
+    @on(StillText.Resized)
+    def _room_changed(self) -> None:
+        """Once the new room is shared out, also below a panel, where nothing waits for that."""
+        self._paint()
 
     # Looking
 
