@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pictured import until
 from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input
-from wizard import SIZES, screen_text, settled, wizard
+from wizard import SIZES, dataset_file, screen_text, settled, wizard
 
 from loratui.paths import demo_model_path
 
@@ -98,3 +99,19 @@ async def test_a_models_folder_is_refused_with_where_it_belongs(tmp_path: Path, 
         await pilot.press("ctrl+n")
         await pilot.pause()
         assert app.screen.name == "dataset"
+
+
+async def test_an_empty_file_is_not_offered_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "a.jsonl").touch()
+    dataset_file(tmp_path / "desk" / "rows.jsonl")
+    monkeypatch.chdir(tmp_path / "desk")
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("escape", "o")
+        await settled(pilot)
+        await until(pilot, "a.jsonl")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert Path(app.state.draft.dataset).name == "rows.jsonl"

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 from pictured import shown, until
 from recorded_run import record_run
+from textual import events
+from textual.keys import _character_to_key
 from textual.widgets import Input
 
 from loratui.cli import loratui
@@ -231,6 +233,52 @@ async def test_a_prompt_sent_while_loading_is_answered_then(run: Run) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*"early", "enter")
         await until(pilot, "adapter answers early")
+        await until(pilot, f"● {run.name}")
+
+
+def burst(app: LoratuiApp, text: str) -> None:
+    """All keys before anything is answered, as over a slow line."""
+    for character in text:
+        app.post_message(events.Key("enter" if character == "\r" else _character_to_key(character), character))
+
+
+async def test_a_question_and_enter_in_one_burst_are_asked(run: Run) -> None:
+    """Enter overtook the letters: the question stayed in the prompt."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        burst(app, "early bird\r")
+        await until(pilot, "adapter answers early bird")
+        assert app.screen.query_one(PromptArea).text == ""
+
+
+async def test_keys_that_come_while_the_screen_opens_are_the_prompts(run: Run) -> None:
+    app = LoratuiApp(screen="runs", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, run.name)
+        app.open_step("playground")
+        burst(app, "quick one?\r")
+        await until(pilot, "adapter answers quick one?")
+        await pilot.press("escape", "b")  # from then on letters are keys where nothing is written
+        await until(pilot, lambda: app.screen.ballot.blind)  # type: ignore[attr-defined]
+
+
+async def test_what_takes_long_is_said_with_what_one_can_do_meanwhile(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins = asyncio.Event()
+    spawn = client_module.PlaygroundClient._spawn
+
+    async def slow(self: client_module.PlaygroundClient) -> None:
+        await begins.wait()
+        await spawn(self)
+
+    monkeypatch.setattr(client_module.PlaygroundClient, "_spawn", slow)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        said = await until(pilot, "PyTorch is being loaded")
+        assert "enter asks once it can answer" in " ".join(said.split()) and "Looking for" not in said
+        begins.set()
         await until(pilot, f"● {run.name}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -362,3 +363,15 @@ async def test_from_the_end_of_a_training(run: Run) -> None:
         await until(pilot, "Model card")
         await pilot.press("escape")
         await until(pilot, "✓ finished")
+
+
+async def test_the_list_follows_the_terminals_size_also_below_a_question(run: Run) -> None:
+    """Its lines were laid for the size of before: at 200 columns the right ones were broken off."""
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        app.push_screen(ConfirmScreen("Sure?", "…", "yes"))
+        await until(pilot, "Sure?")
+        for width, height in ((200, 50), (80, 24), (120, 36)):
+            await pilot.resize_terminal(width, height)
+            await until(pilot, lambda: re.search(r"✓ Adapter +[\d.]+ KiB", shown(pilot.app)) is not None)

@@ -38,7 +38,9 @@ class Entry:
 def list_folder(
     folder: Path, wanted: Callable[[Path], bool], taken: Callable[[Path], bool] = lambda folder: False
 ) -> list[Entry]:
-    """Folders first, those that are `taken` themselves in front, then files, hidden ones left out. Raises OSError."""
+    """Folders first, those that are `taken` themselves in front, then files, hidden ones left out; an empty file is of
+    no use. Raises OSError.
+    """
     folders: list[Entry] = []
     files: list[Entry] = []
     with os.scandir(folder) as entries:
@@ -50,7 +52,8 @@ def list_folder(
                 if entry.is_dir():
                     folders.append(Entry(path, None, True, taken(path)))
                 else:
-                    files.append(Entry(path, entry.stat().st_size, wanted(path)))
+                    length = entry.stat().st_size
+                    files.append(Entry(path, length, length > 0 and wanted(path)))
             except OSError:
                 files.append(Entry(path, 0, False))
     folders.sort(key=lambda entry: (not entry.taken, _by_name(entry)))

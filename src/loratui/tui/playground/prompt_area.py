@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
@@ -51,8 +52,18 @@ class PromptArea(TextArea):
         self._earlier: list[str] = []
         self._place = 0
 
+    def take(self, key: events.Key) -> None:
+        """Take a key that came before this could be written in."""
+        if key.key == "enter":
+            self.action_send()
+        else:
+            self.post_message(events.Key(key.key, key.character))
+
     def action_send(self) -> None:
-        """Send what is written."""
+        """Send what is written, once all letters that came before have been."""
+        self.call_later(self._send)  # a binding overtakes the letters of the same burst, which still wait here
+
+    def _send(self) -> None:
         text = self.text.strip("\n")
         if text.strip():
             if not self._earlier or self._earlier[-1] != text:

@@ -16,7 +16,6 @@ from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
-from loratui.tui.frame.step import StepScreen
 from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
@@ -30,13 +29,14 @@ from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
+from loratui.tui.playground.writing import WritingScreen
 from loratui.tui.training.samples import SamplesScreen
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
 
-class PlaygroundScreen(StepScreen):
+class PlaygroundScreen(WritingScreen):
     """The model is loaded once, in a worker of its own; each question goes to all sides."""
 
     STEP = "playground"

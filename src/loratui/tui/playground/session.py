@@ -19,6 +19,9 @@ from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Answered, Evaluated, Event, Failed, Load, Ready, Rendered
 from loratui.workers.target import Target, find_target, with_before
 
+STARTING = "PyTorch is being loaded; write meanwhile, enter asks once it can answer"
+"""What is told from the start of the worker until it speaks itself."""
+
 
 class Session:
     """One target and its worker. on_progress: told what the worker does while it loads."""
@@ -127,6 +130,8 @@ class Session:
             with contextlib.suppress(OSError):
                 make_folder(log.parent)
             self._client = PlaygroundClient(log if log.parent.is_dir() else None)
+        if not self._client.alive:
+            self._on_progress(STARTING)
         return await self._client.start(target.load, self._on_progress)
 
     async def add(self, names: Sequence[str], telling: Callable[[str], None]) -> None:

@@ -90,8 +90,10 @@ class TakeAwayScreen(StepScreen):
         self.query_one("#outputs").focus()
         self._look()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._paint)
+    @on(StillText.Resized)
+    def _room_changed(self) -> None:
+        """Once the new room is shared out, also below a panel, where nothing waits for that."""
+        self._paint()
 
     # Looking
 
@@ -210,7 +212,8 @@ class TakeAwayScreen(StepScreen):
         shown = lines[self._first : self._first + height]
         box.show(Content("\n").join([*shown, *[Content("")] * (height - len(shown))]))
         more = "pgdn shows more" if self._first + height < len(lines) else "pgup goes back" if self._first else ""
-        for attribute, text in (("border_title", output.name), ("border_subtitle", more)):
+        keys = " · ".join(part for part in (more, "↑ ↓ others") if part)
+        for attribute, text in (("border_title", output.name), ("border_subtitle", keys)):
             if getattr(box, attribute) != (markup := Content(text).markup):
                 setattr(box, attribute, markup)
 
