@@ -105,6 +105,19 @@ async def test_a_worker_that_dies_babbles_or_hangs_is_one_sentence(
     assert "SIGKILL" not in raised.value.sentence, "it was ended by us, not by the system"
 
 
+async def test_a_worker_that_ended_before_it_was_asked_says_how_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    send = child_process.Child.send
+
+    async def late(child: child_process.Child, line: bytes) -> None:
+        await child.wait()
+        await send(child, line)
+
+    monkeypatch.setattr(child_process.Child, "send", late)
+    for name in ("playground", "shape", "trace"):
+        with pytest.raises(LoratuiError, match=r"ended with status 1\. Its last words: no room"):
+            await CLIENTS[name]([sys.executable, "-c", "import sys; sys.exit('no room')"], monkeypatch)
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 async def test_what_a_library_prints_harms_no_message(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It lives, too, however long it is silent: the beats say so. The silence is as long as a busy machine may take to

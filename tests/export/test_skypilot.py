@@ -203,4 +203,4 @@ def test_the_task_goes_on_where_the_machine_was_taken_back(tmp_path: Path) -> No
     started = [json.loads(line) for line in run.events_path.read_text().splitlines() if '"started"' in line]
     assert len(started) == 2 and started[1]["resumed_from"], "it went on, and did not begin anew"
     finished = run.events_path.read_bytes()
-    assert begun().wait(timeout=60) == 0 and run.events_path.read_bytes() == finished, "done is done"
+    assert begun().wait(timeout=280) == 0 and run.events_path.read_bytes() == finished, "done is done"

@@ -166,7 +166,7 @@ def test_a_cut_connection_changes_nothing_and_the_next_login_shows_the_run(
         again.close()
     lines = subprocess.Popen([*ssh, remote(home, "attach", "night")], stdout=subprocess.PIPE, text=True)
     stopped = subprocess.run([*ssh, remote(home, "stop", "night")], capture_output=True, text=True, check=True)
-    said, _ = lines.communicate(timeout=60)
+    said, _ = lines.communicate(timeout=280)
     assert (
         "stopped" in (stopped.stdout + said) and run.status().state == "stopped" and run.last_checkpoint() is not None
     )

@@ -99,12 +99,12 @@ def test_an_interrupt_stops_the_answer_and_the_next_is_given(adapter: Path, tmp_
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     saved = tmp_path / "said.jsonl"
-    _, error = process.communicate(f"/settings max_tokens=5\nAgain\n/save {saved}\n".encode(), timeout=60)
+    _, error = process.communicate(f"/settings max_tokens=5\nAgain\n/save {saved}\n".encode(), timeout=280)
     assert process.returncode == 0 and b"(stopped)" in error, error
     first, second = [one["content"] for one in json.loads(saved.read_text())["messages"] if one["role"] == "assistant"]
     assert first and second and len(second) < len(first)
 
 
 def test_an_empty_prompt_is_no_success(adapter: Path) -> None:
-    ended = subprocess.run(chat(str(adapter), "-q", ""), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(chat(str(adapter), "-q", ""), capture_output=True, text=True, timeout=280)
     assert ended.returncode == 2 and "the prompt is empty" in ended.stderr

@@ -51,6 +51,8 @@ class PlaygroundClient:
         self._general: asyncio.Queue[Event] = asyncio.Queue()
         self._asks: dict[int, asyncio.Queue[Event]] = {}
         self._numbers = itertools.count(1)
+        self._gone: Failed | None = None
+        """How the last worker ended, once it has."""
         self.ready: Ready | None = None
         """What is loaded; None before the first load and after the worker's end."""
 
@@ -142,7 +144,7 @@ class PlaygroundClient:
     async def _spawn(self) -> None:
         child = Child(self._command, "The playground's worker", log_path=self._log_path)
         await child.start()
-        self._child = child
+        self._child, self._gone = child, None
         self._general = asyncio.Queue()
         self._reader = asyncio.create_task(self._read(child))
 
@@ -160,7 +162,7 @@ class PlaygroundClient:
             fault = error
         child.kill()
         died = await child.death()
-        gone = Failed((fault or died).sentence, AGAIN)
+        self._gone = gone = Failed((fault or died).sentence, AGAIN)
         if child is self._child:
             self.ready = None
         for queue in (self._general, *self._asks.values()):
@@ -186,4 +188,6 @@ class PlaygroundClient:
                 raise WorkerError("The playground's worker is not running.")
             await self._child.send(encode(request))
         except WorkerError as error:
-            raise WorkerError(error.message, hint=AGAIN) from None
+            if self._reader is not None:  # which knows how it ended, once its last words are read
+                await asyncio.wait([self._reader])
+            raise WorkerError(self._gone.message if self._gone else error.message, hint=AGAIN) from None
