@@ -14,7 +14,7 @@ false: the loss would go on to fall), or is a run that overfits: it falls until 
 rises by 4 % at each. Patience is 3, of 15 evaluations. Asked for: in less than 5 % of the runs of a kind a false stop,
 and every overfit of 50 rows or more ended. Counted are the worker's own decisions (`worker.training.patience`).
 
---demo trains the demo on a tenth of its rows, which it learns by heart, and says where either rule ends it.
+--demo trains the demo on 60 of its 600 rows, which it learns by heart, and says where either rule ends it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def main() -> int:
 
 
 DEMO = {
-    "dataset.eval_fraction": 0.9,
+    "dataset.eval_count": 540,
     "training.max_steps": 120,
     "training.batch_size": 8,
     "training.accumulation": 1,
@@ -140,7 +140,7 @@ DEMO = {
 
 
 def demo() -> bool:
-    """Print where the demo ends by either rule, on a tenth of its rows; whether they are two evaluations apart at most.
+    """Print where the demo ends by either rule, on 60 of its rows; whether they are two evaluations apart at most.
     One run to its end tells both.
     """
     command = [sys.executable, "-m", "loratui"]
