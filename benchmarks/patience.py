@@ -14,13 +14,16 @@ false: the loss would go on to fall), or is a run that overfits: it falls until 
 rises by 4 % at each. Patience is 3, of 15 evaluations. Asked for: in less than 5 % of the runs of a kind a false stop,
 and every overfit of 50 rows or more ended. Counted are the worker's own decisions (`worker.training.patience`).
 
---demo trains the demo, which overfits on 40 of its rows, with patience by rows and by the bare figure, and says where
-each ends.
+--demo trains the demo's model on rows that it can but learn by heart, and says where either rule ends it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from numpy.typing import NDArray
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.runs import row_losses
 from loratui.runs.directory import Run
 from loratui.runs.row_losses import RowLosses
 from loratui.worker.training.patience import Patience
@@ -51,7 +55,8 @@ def heavy(chance: np.random.Generator, rows: int) -> Losses:
 
 def sparse(chance: np.random.Generator, rows: int) -> Losses:
     moves = np.where(chance.random((LOOKS, rows)) < 0.1, chance.choice([-0.5, 0.5], (LOOKS, rows)), 0.0)
-    return np.asarray(moves)
+    found: Losses = np.asarray(moves)
+    return found
 
 
 NOISES: dict[str, Noise] = {"normal": normal, "heavy": heavy, "sparse": sparse}
@@ -77,10 +82,10 @@ def runs(noise: Noise, truth: Losses, rows: int, times: int) -> Iterator[tuple[l
 def ended(found: list[RowLosses], losses: list[float], *, by_rows: bool) -> tuple[int, str]:
     """After which evaluation a run ends, counted from 1, and what the rows told; (0, "") where it goes to its end."""
     patience = Patience(Run(Path()), PLAN, agree=lambda word: word)
-    patience.restore([], LOOKS)
+    patience.restore([], len(found))
     for step, (rows, loss) in enumerate(zip(found, losses, strict=True), start=1):
         patience.evaluated(step, loss, rows if by_rows else None)
-        if step < LOOKS and patience.is_enough:
+        if step < len(found) and patience.is_enough:
             return step, patience.since_best.told if patience.since_best else ""
     return 0, ""
 
@@ -121,9 +126,38 @@ def main() -> int:
     return 0 if (demo() if asked.demo else simulate(asked.times)) else 1
 
 
+DEMO = {
+    "dataset.eval_fraction": 0.2,
+    "training.max_steps": 60,
+    "training.learning_rate": 0.02,
+    "training.precision": "fp32",
+    "model.dtype": "fp32",
+    "evaluation.every_steps": 6,
+    "evaluation.patience": 0,
+}
+
+
 def demo() -> bool:
-    """Print where each run of the demo ends; whether both end, within two evaluations of each other."""
-    raise NotImplementedError
+    """Print where the demo's model ends by either rule on rows that hold nothing to learn but by heart; whether the
+    two are two evaluations apart at most. One run to its end tells both.
+    """
+    command, chance = [sys.executable, "-m", "loratui"], np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        data, plan, place = (Path(folder) / name for name in ("rows.jsonl", "plan.toml", "run"))
+        numbers = chance.integers(0, 1000, (240, 2)).tolist()
+        rows = [{"prompt": f"name number {one}", "completion": f"it is {other}"} for one, other in numbers]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        changes = [f"--set={key}={value}" for key, value in DEMO.items()]
+        subprocess.run([*command, "plan", "-m", "demo", "-d", str(data), *changes, "-o", str(plan)], check=True)
+        subprocess.run([*command, "train", str(plan), "--output", str(place)], check=False)  # 3: worse than its base
+        kept = {step: rows for step, rows in row_losses.each(Run(place)) if step}
+    found = list(kept.values())
+    losses = [one.loss for one in found]
+    print(f"{len(found[0].nll)} held-out rows; evaluations: {', '.join(f'{loss:.3f}' for loss in losses)}")
+    steps = [ended(found, losses, by_rows=by_rows)[0] for by_rows in (False, True)]
+    for name, step in zip(("by the bare figure", "by rows"), steps, strict=True):
+        print(f"patience {PATIENCE} {name}: ends after evaluation {step} of {len(found)}")
+    return all(steps) and steps[1] - steps[0] <= 2
 
 
 if __name__ == "__main__":

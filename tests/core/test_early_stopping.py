@@ -37,6 +37,11 @@ def test_the_interval_of_two_looks_is_the_paired_t_test_of_rows_that_weigh_alike
     assert found.low == pytest.approx(mean - half, abs=1e-5) and found.high == pytest.approx(mean + half, abs=1e-5)
     assert found.told == "worse"
     more = change(40, before, now, [1] * 12, looks=20)
+    assert more.error == pytest.approx(error, abs=1e-6)
+    assert (more.alone.low, more.alone.high) == (
+        pytest.approx(found.low, abs=1e-5),
+        pytest.approx(found.high, abs=1e-5),
+    )
     assert more.low is not None and found.low is not None and more.low < found.low and more.told == "unknown"
 
 
@@ -89,13 +94,18 @@ def curves(**more: object) -> Curves:
 
 
 @pytest.mark.parametrize(
-    ("low", "rows", "found"), [(0.05, 200, True), (-0.1, 20, False), (0.05, 5, False)], ids=["told", "noise", "few"]
+    ("error", "rows", "found"),
+    [(0.02, 200, True), (0.08, 20, True), (0.11, 20, False), (0.08, 3, False)],
+    ids=["told", "alone", "noise", "three"],
 )
-def test_learning_by_heart_is_said_where_the_rows_tell_it(low: float, rows: int, found: bool) -> None:
-    last = Change(step=20, before=2.0, difference=0.2, low=low, high=0.4 - low, rows=rows)
+def test_learning_by_heart_is_said_where_the_rows_tell_it(error: float, rows: int, found: bool) -> None:
+    """A warning takes 95 % for its own comparison alone; what ends a run, for all evaluations together."""
+    last = Change(
+        step=20, before=2.0, difference=0.2, low=0.2 - 4 * error, high=0.2 + 4 * error, error=error, rows=rows
+    )
     told = [one for one in diagnose(curves(changes=[None] * 4 + [last]), Plan()) if one.kind == "overfitting"]
     assert bool(told) is found
-    assert not found or interval_words(last) in told[0].message
+    assert not found or interval_words(last.alone) in told[0].message
     assert any(one.kind == "overfitting" for one in diagnose(curves(), Plan())), "older runs are judged as they were"
 
 

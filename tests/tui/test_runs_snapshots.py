@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from pictured import until
-from recorded_run import record_run
+from recorded_run import BEGAN, record_run
 from textual.pilot import Pilot
 from wizard import machine
 
 from hub_standin import set_hub
+from loratui.core.early_stopping import Change
+from loratui.runs.events import make
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training.screen import TrainingScreen
 from loratui.workers import client as client_module
@@ -50,6 +52,36 @@ def test_training(
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "✓ finished" if state == "finished" else "● running")
         await until(pilot, "716 MiB")
+
+    assert snap_compare(LoratuiApp(screen="training", run=str(run.path)), terminal_size=size, run_before=shown)
+
+
+@EACH_SIZE
+def test_training_on_a_mix(
+    snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """Six parts: the one that got worse is among those that are named."""
+    monkeypatch.setattr("loratui.tui.training.gauges.cpu_load_percent", lambda: 37)
+    monkeypatch.setattr(TrainingScreen, "_machine", property(lambda self: machine(0)))
+    losses = {f"part-{letter}": 0.2 + 0.1 * number for number, letter in enumerate("abcde")} | {
+        "a long name of rules": 1
+    }
+    worse = Change(step=0, before=0.7, difference=0.3, low=0.2, high=0.4, rows=40)
+    evaluation = make(
+        "eval",
+        BEGAN + 40,
+        step=142,
+        loss=0.3,
+        rows=40,
+        loss_by_part=losses,
+        parts_beside_best={"a long name of rules": worse},
+    )
+    before = make("eval", BEGAN + 1, step=0, loss=3.0, rows=40)
+    run = record_run(home, more=[before, evaluation], checkpoint=True)
+
+    async def shown(pilot: Pilot[Any]) -> None:
+        await until(pilot, "4 others")
+        await until(pilot, "gets worse")
 
     assert snap_compare(LoratuiApp(screen="training", run=str(run.path)), terminal_size=size, run_before=shown)
 

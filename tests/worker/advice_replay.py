@@ -351,7 +351,10 @@ def in_force(
             return max(one["loss_tokens"] for one in steps) > max(one["loss_tokens"] for one in before if "step" in one)
         case "evaluation.patience":
             finished = [event for event in after if isinstance(event, Finished)]
-            return bool(finished) and finished[-1].fields["step"] < started[-1].total_steps
+            if not finished:
+                return False
+            ended = finished[-1]  # where the rows cannot tell when to stop, the best is the result all the same
+            return ended.step < started[-1].total_steps or ended.result_step == ended.best_step < ended.step
         case "lora.r" | "lora.targets" | "method.kind":
             known_start = [event for event in earlier if isinstance(event, Started)]
             return not known_start or started[-1].parameters_trainable != known_start[-1].parameters_trainable

@@ -170,6 +170,12 @@ def test_the_loss_of_each_part_is_a_plain_loops(whole: tuple[Run, Watched, list[
     by_part, whole_loss = plain_loops(trainer, prepared)
     assert set(by_part) == {"orders", "chats", "few"}
     assert last.loss_by_part == pytest.approx(by_part, abs=1e-5) and last.loss == pytest.approx(whole_loss, abs=1e-5)
+    judged = [event for event in events if event.type == "eval"]
+    for name, since in last.parts_beside_best.items():
+        earlier = [(one.loss_by_part[name], one.step) for one in judged[:-1]]
+        assert (since.before, since.step) == (pytest.approx(min(earlier)[0], abs=1e-4), min(earlier)[1])
+        assert since.difference == pytest.approx(last.loss_by_part[name] - since.before, abs=1e-4)
+    assert set(last.parts_beside_best) == set(by_part), "beside its lowest so far, what the run began with among them"
 
 
 @pytest.mark.parametrize("setting", ["group_by_length", "padding_free", "packing"])
@@ -227,9 +233,14 @@ def test_a_killed_run_goes_on_in_the_same_order(
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     last = Run(tmp_path / "run").last_checkpoint()
     assert last is not None and last.name == "checkpoint-10"
-    again, after, _ = train(plan_of(files), tmp_path / "run")
+    again, after, told = train(plan_of(files), tmp_path / "run")
     assert after.trained == session.trained[40:]
     assert adapter(again) == adapter(run)
+    mine, theirs = (
+        {one.step: (one.loss, one.beside_best, one.parts_beside_best) for one in each if one.type == "eval"}
+        for each in (told, whole[2])
+    )
+    assert mine == theirs and mine[20][1] is not None, "what the rows tell is the same to the bit"
 
 
 def test_another_weight_tokenises_nothing_and_holds_out_the_same_rows(

@@ -21,6 +21,7 @@ over its w_i tokens, a_i at the best evaluation and b_i now:
 
 A run looks often, and the best is chosen afterwards as the one that chance favoured: so 95 % hold for all pairs of the
 run's evaluations together, k (k − 1) / 2 of them (Bonferroni; Dunn 1961). What is told is told for all of them, too.
+A finding that only warns (`diagnosis.overfitting`) takes 95 % for its own comparison alone, and says so.
 `benchmarks/patience.py` counts how often the rule ends a run that it should not. Prechelt 1998 ("Early stopping, but
 when?") compares rules of a bare loss; slower ones cost time and find slightly lower losses.
 """
@@ -50,8 +51,8 @@ WORTH_SHARE = 0.01
 class Change(BaseModel):
     """A held-out loss less that of an earlier evaluation, by the rows that both measured; in the loss's own unit.
 
-    step: of the earlier one. before: its loss. low, high: what chance leaves open; None where a single row tells
-    nothing.
+    step: of the earlier one. before: its loss. low, high: what chance leaves open, 95 % for all evaluations of the run
+    together; None where a single row tells nothing. error: standard error of the difference.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +61,17 @@ class Change(BaseModel):
     difference: float = math.nan
     low: float | None = None
     high: float | None = None
+    error: float | None = None
     rows: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def alone(self) -> Change:
+        """The same with 95 % for this one comparison: enough for a word of warning, which ends nothing."""
+        if self.error is None or self.rows < 2:
+            return self
+        half = student_quantile((1 + CONFIDENCE) / 2, self.rows - 1) * self.error
+        low, high = round(self.difference - half, DIGITS), round(self.difference + half, DIGITS)
+        return self.model_copy(update={"low": low, "high": high})
 
     @property
     def told(self) -> Told:
@@ -93,6 +104,7 @@ def change(
     pairs = parts * max(1, looks * (looks - 1) // 2)
     half = student_quantile(1 - (1 - CONFIDENCE) / (2 * pairs), count - 1) * error
     figures = {"before": loss, "difference": difference, "low": difference - half, "high": difference + half}
+    figures["error"] = error
     return Change(step=step, rows=count, **{name: round(value, DIGITS) for name, value in figures.items()})
 
 

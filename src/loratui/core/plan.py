@@ -194,7 +194,10 @@ class EvaluationSection(Document):
         1, ge=1, le=4096, title="Evaluation batch", description="Rows per device and forward pass of an evaluation."
     )
     patience: int = Field(
-        0, ge=0, title="Patience", description="Stop after so many evaluations without a better loss; 0: never."
+        0,
+        ge=0,
+        title="Patience",
+        description="Stop after so many evaluations without a better loss, if it is no chance; 0: never.",
     )
     prompts: list[str] = Field(
         default_factory=list, title="Pinned prompts", description="Prompts answered at each evaluation."

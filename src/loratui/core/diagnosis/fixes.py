@@ -223,6 +223,13 @@ def keep_best(plan: Plan, curves: Curves) -> Fix | None:
         patience = max(1, min(3, worse))
         if plan.evaluation.patience and plan.evaluation.patience <= patience:
             return None
+        since = curves.since_best()
+        if since is not None and since.told == "unknown":
+            return Fix(
+                f"Keep the best: the result is the checkpoint of step {step}, unless a better one comes. "
+                f"{since.rows:,} held-out rows cannot tell that none will, so it trains to its end.",
+                {"evaluation.patience": patience},
+            )
         return Fix(
             f"Stop after {patience} evaluation{'s' if patience > 1 else ''} without a better loss: the run ends at "
             f"the next one, and its result is the checkpoint of step {step}.",

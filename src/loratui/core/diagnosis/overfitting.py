@@ -21,7 +21,7 @@ STAIR_STEPS = 8
 
 def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The evaluation loss has turned up for at least two evaluations, by more than its noise, while the training
-    loss fell on. Its noise is what the rows tell of it; where they are not known, what the evaluations show.
+    loss fell on. Its noise is what the evaluations show, and what the rows tell, where their own losses are known.
     """
     points = curves.evaluations
     if len(points) < 3:
@@ -30,11 +30,11 @@ def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     later = [loss for _, loss in points[best + 1 :]]
     step, lowest = points[best]
     since = curves.since_best()
-    noise = 0.0 if since is not None else RISE_NOISES * curves.evaluation_noise
-    least = max(RISE_SHARE * lowest, RISE_NATS, noise)
+    since = since.alone if since is not None else None
+    least = max(RISE_SHARE * lowest, RISE_NATS, RISE_NOISES * curves.evaluation_noise)
     if len(later) < 2 or min(later) <= lowest or later[-1] <= lowest + least:
         return
-    if since is not None and since.told != "worse":
+    if since is not None and (since.low is None or since.low <= 0):
         return
     at_best, now = _training_loss_at(curves, step), curves.smoothed[-1] if curves.smoothed else math.nan
     if math.isfinite(at_best) and math.isfinite(now) and now > at_best * 1.02:

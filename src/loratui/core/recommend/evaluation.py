@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from loratui.core.dataset import held_out_rows
+from loratui.core.early_stopping import FEWEST_ROWS
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommendation import Recommendation
 from loratui.core.schedule import times_in
@@ -61,10 +62,14 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     )
     every = int(context.get("evaluation.every_steps")) if evaluates(context) else 0
     several = times_in(schedule.total_steps, every) >= PATIENCE + 1
+    held = context.data.eval_examples
+    few = several and 0 < held < FEWEST_ROWS
     yield Recommendation(
         "evaluation.patience",
         PATIENCE if several else 0,
-        "Stops after three evaluations without a better loss."
+        f"{_counted(held, 'held-out row')} can tell nothing: it trains to its end, and the best is its result."
+        if few
+        else "Stops after three evaluations without a better loss, once the held-out rows tell that it is no chance."
         if several
         else "Too few evaluations to judge by."
         if every
@@ -73,7 +78,8 @@ def keeping(context: Context) -> Iterator[Recommendation]:
             f"{times_in(schedule.total_steps, every)} evaluations in {schedule.total_steps:,} steps; {PATIENCE} from "
             f"{PATIENCE + 1} on, else 0"
         ),
-        "The guides' rule: patience 3.",
+        "The guides' rule: patience 3. What is chance: the rows' paired differences, as in Miller 2024 (2411.00640); "
+        f"below {FEWEST_ROWS} rows nothing is decided.",
         up="More patience with a noisy loss.",
         down="Stops sooner; 0 never.",
     )

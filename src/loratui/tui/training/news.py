@@ -36,6 +36,8 @@ def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
         whole = f"Finished: {words}"
         shown = whole if len(whole) + 14 <= width - 4 else words  # that it has finished stands above, too
         lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ask, " asks it"))
+        if status.message:
+            lines.append(Content(f"· It ended early: {one_line(status.message, 300)}.").stylize("$text-muted"))
     elif isinstance(ended, Stopped):
         saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
         lines.append(

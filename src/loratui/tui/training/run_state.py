@@ -120,7 +120,7 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
     return rows
 
 
-PARTS_SHOWN = 4
+PARTS_SHOWN = 3
 
 
 def part_rows(event: Eval | None) -> list[tuple[str, str, str]]:
