@@ -130,3 +130,5 @@ def test_several_devices_are_refused_in_a_sentence() -> None:
     plan = with_values(Plan(), {"training.compile": True, "hardware.devices": [0, 1]})
     assert why_not_compiled(plan).startswith("training.compile = true is for one device")
     assert not why_not_compiled(with_values(plan, {"hardware.devices": [0]}))
+    two = proposed(replace(CARD, count=2), training__compile=True, hardware__devices=[0, 1])
+    assert any("is for one device" in warning and "would be refused" in warning for warning in two.warnings)
