@@ -77,7 +77,7 @@ def test_its_time_is_in_the_prediction_and_what_was_measured_replaces_the_guess(
     assert slower == 0 and compiled.starting[1] - plain.starting[1] == pytest.approx(2 * COMPILE_SECONDS[1])
     assert compiled.low_seconds_per_step < plain.low_seconds_per_step
     seen = run_measured(compiled=True, compile_seconds=40.0)
-    assert compile_seconds([seen], device="A100") == (40.0, 40.0)
+    assert compile_seconds([seen], device="A100") == (40.0, 120.0), "others are made when they are first met"
     assert compile_seconds([seen], device="T4") == COMPILE_SECONDS
     measured = proposed(measured=(seen,), training__compile=True).time
     assert measured is not None
@@ -130,3 +130,5 @@ def test_several_devices_are_refused_in_a_sentence() -> None:
     plan = with_values(Plan(), {"training.compile": True, "hardware.devices": [0, 1]})
     assert why_not_compiled(plan).startswith("training.compile = true is for one device")
     assert not why_not_compiled(with_values(plan, {"hardware.devices": [0]}))
+    two = proposed(replace(CARD, count=2), training__compile=True, hardware__devices=[0, 1])
+    assert any("is for one device" in warning and "would be refused" in warning for warning in two.warnings)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from loratui.commands.export import NAMES, command
 from loratui.core.errors import LoratuiError
+from loratui.core.imports import import_configuration
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.data.conversation import Conversation, Message
@@ -267,3 +268,20 @@ def test_command_replaces_nothing_unasked(plan_file: Path) -> None:
     assert target.read_text() == "mine"
     assert CliRunner().invoke(command, [*arguments, "--force"], catch_exceptions=False).exit_code == 0
     assert target.read_text() != "mine"
+
+
+@pytest.mark.parametrize("tool", ["axolotl", "llama-factory", "trl"])
+def test_compiled_blocks_go_to_other_tools_and_come_back(tool: str) -> None:
+    plan = odd_plan(**{"training.compile": True})
+    written = document(tool, plan)
+    assert written["torch_compile"] is True
+    assert import_configuration(written).values["training.compile"] is True
+    assert "training.compile" not in import_configuration(written | {"torch_compile": "auto"}).values
+    assert "torch_compile" not in document(tool, odd_plan())
+    assert any("compiles the whole model" in sentence for sentence in export_plan(plan, tool, ROWS).left_out)
+
+
+def test_unsloth_is_said_to_compile_what_it_chooses() -> None:
+    told = export_plan(odd_plan(**{"training.compile": True}), "unsloth", ROWS)
+    assert any("Unsloth compiles what it chooses" in sentence for sentence in told.left_out)
+    assert "torch_compile" not in told.text

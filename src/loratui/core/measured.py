@@ -28,6 +28,9 @@ MOST_SLOWER = {method: max(METHOD_SHARE.values()) / share - 1 for method, share 
 COMPILE_SECONDS = (10.0, 180.0)
 """Least and most time of compiling, until a run here measured it: some six graphs (first block and others; training
 and evaluation; with and without a padding mask) of 2 to 30 s each. Two busy cores took 15 s of a processor each."""
+LATER_GRAPHS = 3
+"""How often as long as the first batch's graphs all of them take at most: batches without padding, or with it where
+the first had none, and evaluations have graphs of their own, which are made when they are first met."""
 FASTEST_GAIN = 1.3
 """By what factor compiled blocks compute faster at most; at least 1. No card has measured it here yet."""
 
@@ -70,7 +73,7 @@ class Measurement:
     compiled: bool = False
     """Whether its blocks were compiled."""
     compile_seconds: float = 0.0
-    """How long that took; 0 where they were not."""
+    """How long that took for the first batch; 0 where they were not."""
 
     @property
     def flops_per_second(self) -> float:
@@ -148,10 +151,10 @@ def learned_speed(
 def compile_seconds(measurements: Iterable[Measurement], *, device: str) -> tuple[float, float]:
     """Least and most time that compiling takes, by what runs on this device measured, else as is supposed.
 
-    What was compiled before comes out of torch's cache; the most is of one that was not.
+    Measured are the graphs of the first batch. What was compiled before comes out of torch's cache.
     """
     found = [one.compile_seconds for one in measurements if one.device == device and one.compile_seconds > 0]
-    return (min(found), max(found)) if found else COMPILE_SECONDS
+    return (min(found), LATER_GRAPHS * max(found)) if found else COMPILE_SECONDS
 
 
 class LearnedMemory(NamedTuple):

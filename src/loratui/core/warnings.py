@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from loratui.core.accelerators import vendor_fault
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
+from loratui.core.compiling import why_not_compiled
 from loratui.core.dataset import DataFacts
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
@@ -91,6 +92,8 @@ def warnings_for(
         )
     if device.kind == "gpu" and (lacking := vendor_fault(plan, device.vendor)) and not fault:
         yield f"{lacking[0]} The run would be refused. {lacking[1]}"
+    if plan.training.compile and (reason := why_not_compiled(plan)):
+        yield f"{reason} The run would be refused."
     yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan, proposed_rate)
     if further_rate is not None and plan.training.learning_rate > further_rate:

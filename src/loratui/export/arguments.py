@@ -8,8 +8,8 @@ from loratui.core.schedule import scheduler_arguments
 from loratui.export.document import Carrier, Rows
 
 
-def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, Any]:
-    """Names and values of TrainingArguments (transformers 5)."""
+def training_arguments(carrier: Carrier, rows: Rows, output: str, *, compiles: bool = True) -> dict[str, Any]:
+    """Names and values of TrainingArguments (transformers 5). compiles: whether the tool leaves compiling to them."""
     plan = carrier.plan
     schedule, schedule_arguments = scheduler_arguments(plan)
     carrier.without_meaning("training.scheduler", "training.min_lr_ratio")
@@ -35,7 +35,7 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, A
         "fp16": precision == "fp16",
         "gradient_checkpointing": carrier["training.checkpointing"],
         **({"gradient_checkpointing_kwargs": {"use_reentrant": False}} if plan.training.checkpointing else {}),
-        **compiled(carrier),
+        **(compiled(carrier) if compiles else {}),
         "seed": carrier["training.seed"],
         "data_seed": plan.training.seed,
         "logging_steps": 1,

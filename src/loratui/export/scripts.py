@@ -91,7 +91,7 @@ def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
     adapter = ""
     if plan.method.kind != "full":
         adapter = _unsloth_adapter(carrier)
-    arguments = training_arguments(carrier, rows, output)
+    arguments = training_arguments(carrier, rows, output, compiles=False)
     arguments.pop("gradient_checkpointing")
     arguments.pop("gradient_checkpointing_kwargs", None)
     values = _values(carrier, rows) | {

@@ -35,7 +35,7 @@ LOSS_SCALE = 2.0**10
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What came of compiling: how long it took, and a forward and backward pass before and after it (seconds)."""
+    """What came of compiling: how long the first batch's graphs took, and a pass before and after it (seconds)."""
 
     blocks: int
     seconds: float = 0.0
