@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib.util import LazyLoader, find_spec, module_from_spec
 from typing import Any
 
 from loratui.core.errors import LoratuiError
@@ -21,24 +20,12 @@ def open_interface(**options: Any) -> int:
         "PYDANTIC_DISABLE_PLUGINS", "__all__"
     )  # looking for them reads every installed package's metadata
     os.environ.setdefault("TEXTUAL_FPS", "15" if over_ssh() else "60")
-    import_when_used("importlib.metadata")  # pydantic imports it for its plugins
     gc.disable()  # start-up makes many objects that stay; looking through them costs a tenth of it
     from loratui.tui.app import LoratuiApp
 
     app = LoratuiApp(**options)
     app.run()
     return app.return_code or 0
-
-
-def import_when_used(name: str) -> None:
-    """Have a module of the standard library executed only once somebody takes something out of it."""
-    if name in sys.modules:
-        return
-    spec = find_spec(name)
-    if spec is not None and spec.loader is not None:
-        spec.loader = LazyLoader(spec.loader)
-        sys.modules[name] = module = module_from_spec(spec)
-        spec.loader.exec_module(module)
 
 
 def over_ssh() -> bool:
