@@ -24,8 +24,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
 test: env
 	@$(MAKE) --no-print-directory --keep-going cover rest
 
+# What fails beside others is run once more, alone, and named.
 rest: env
-	$(PYTEST) tests $(COVERED:%=--ignore=%)
+	@rm -f .pytest_cache/v/cache/lastfailed
+	$(PYTEST) tests $(COVERED:%=--ignore=%) || { test $$? -eq 1 && $(BIN)/python scripts/once_more.py; }
 
 check: env
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from loratui.core.errors import PlanError
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs import stall
 from loratui.runs.control import stop_run, wait_ended
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Eval, Failed, Finding, Fix, Sample
 from loratui.runs.recovery import allow, left
 from loratui.runs.resume import resume_run
@@ -173,13 +173,28 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     made = len(losses(run))
     hung.resume()
     wait_until(lambda: len(losses(run)) > made, run)
+    watcher = psutil.Process(run.status().watcher_pid)
+    watcher.suspend()
     stop_run(run)
     assert wait_ended(run, TIMEOUT).state == "stopped", run.log_path.read_text()[-2000:]
+    until = time.monotonic() + TIMEOUT
+    while [one for one in processes_of(run) if one != watcher] and time.monotonic() < until:
+        time.sleep(0.1)
+    last = run.last_checkpoint()
     started = [event.fields for event in events_of(run) if event.type == "started"]
     assert len(started) == 1 and started[0]["total_steps"] == 40 * 12, (
         "48 rows, two processes, two accumulated rows each"
     )
-    assert run.last_checkpoint() is not None
+    assert last is not None
+
+    pid = resume_run(run)
+    watcher.resume()
+    watcher.wait(TIMEOUT)
+    wait_started(run, TIMEOUT, pid=pid)
+    wait_until(lambda: len(losses(run)) > step_of(last) + 1, run)
+    stop_run(run)
+    assert wait_ended(run, TIMEOUT).state == "stopped", "who watched before says nothing of the run that goes on"
+    assert not [event for event in events_of(run) if isinstance(event, Failed)]
 
 
 @pytest.mark.usefixtures("whole_processes")

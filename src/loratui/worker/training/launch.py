@@ -119,7 +119,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool, until: int = 0) -> i
         if rehearse:
             rehearse_before(run, journal)
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
-        watch, kills = _Watch(run, requests), read_kills()
+        watch, kills, began = _Watch(run, requests), read_kills(), journal.status.created
         watch.install()
         process = _begin(run, plan, requests.until)
         journal.hand_over()
@@ -129,6 +129,9 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool, until: int = 0) -> i
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return say(run, journal, ending_of(error, journal))
     status = read_status(run.status_path)
+    if status is not None and status.created != began:
+        log.info("somebody started this run anew: what becomes of it is theirs to say")
+        return 0 if code == 0 else 1
     if not has_left(run) and status is not None:
         if status.state == "queued":
             return GOES_ON
