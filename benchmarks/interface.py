@@ -9,7 +9,7 @@ median of the ratios to the bare app of the same turn. `wizard` is `loratui` wit
 leaves them. No Slurm is on the programs' path.
 
 first_s     process start → the first screen that is not blank, by replaying the program's own bytes
-settled_s   process start → the last byte before a second of rest
+settled_s   process start → the last byte before a second in which it writes nothing and works next to nothing
 first_cpu_s, settled_cpu_s    processor time of the process, all its threads, until then. Whether the target of a ratio
             is met is told by these: another program's work beside this one lengthens the time on the wall, not them
 rss_mib     largest resident memory of the process
@@ -66,6 +66,8 @@ FROM = "import sys; sys.path.insert(0, {!r})\n"
 """Before a program: have it take another state of loratui."""
 RESULTS = Path(__file__).parent / "results" / "interface.json"
 REST_SECONDS = 1.0
+AT_WORK_SECONDS = 0.03
+"""Processor time within a rest from which it is none: on a machine with other work a start may pause for long."""
 UNSET = ("COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 """Variables that a program does not get: a person's terminal has none of them, or not such values."""
 
@@ -99,13 +101,15 @@ class Program:
         self.process = psutil.Process(self.pid)
 
     def read(self, seconds: float, *, until_rest: float = 0.0) -> list[tuple[float, bytes]]:
-        """What was written within `seconds`; with `until_rest`, until so long a rest."""
+        """What was written within `seconds`; with `until_rest`, until so long a rest: no byte, and next to no work."""
         first, end = len(self.chunks), time.perf_counter() + seconds
-        last = time.perf_counter()
+        last, used = time.perf_counter(), self.processor_seconds()
         while (now := time.perf_counter()) < end:
             if until_rest and self.chunks and now - last > until_rest:  # before its first byte it only starts
                 break
             if not select.select([self.fd], [], [], 0.01)[0]:
+                if until_rest and (so_far := self.processor_seconds()) - used > AT_WORK_SECONDS:
+                    last, used = time.perf_counter(), so_far
                 continue
             try:
                 data = os.read(self.fd, 1 << 16)
@@ -162,7 +166,7 @@ def start_figures(code: str, columns: int, rows: int, home: str) -> dict[str, fl
     """First paint, settling and memory of one fresh start."""
     program = Program(code, columns, rows, home)
     try:
-        program.read(15.0, until_rest=REST_SECONDS)
+        program.read(60.0, until_rest=REST_SECONDS)
         first, first_processor = program.first_paint()
         return {
             "first_cpu_s": first_processor,
@@ -180,7 +184,7 @@ def walk_figures(code: str, columns: int, rows: int, home: str) -> dict[str, flo
     program = Program(code, columns, rows, home)
     figures: dict[str, float] = {}
     try:
-        program.read(15.0, until_rest=REST_SECONDS)
+        program.read(60.0, until_rest=REST_SECONDS)
         screens = {"model": b"\x1bOR", "dataset": b"\x1bOS", "recipe": b"\x1b[15~", "review": b"\x1b[17~"}
         for name, key in screens.items():
             program.press(key, rest=1.0)

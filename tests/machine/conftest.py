@@ -78,7 +78,9 @@ def run_python(standin: dict[str, Path], neighbour: int, tmp_path: Path) -> Comm
             "LD_LIBRARY_PATH": str(standin[library]),
             "LORATUI_HOME": str(tmp_path),
         } | extra
-        return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=280)
+        return subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=280
+        )
 
     return run
 

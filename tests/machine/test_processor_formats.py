@@ -82,6 +82,11 @@ def test_what_has_no_instructions_is_never_measured(monkeypatch: pytest.MonkeyPa
     assert not processor_formats.unmeasured(device(), model(1024))
 
 
+def test_torchs_version_is_not_looked_for_where_nothing_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_formats, "torch_version", lambda: pytest.fail("it takes as long as a screen's paint"))
+    assert processor_formats.known_gains(NEW[0], "avx512_bf16") == ()
+
+
 def test_not_measured_yet_is_said_and_who_measures() -> None:
     made = proposed(1024)
     assert formats(made) == {"fp32"} and "loratui doctor" in made.recommendations["training.precision"].why

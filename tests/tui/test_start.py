@@ -198,3 +198,15 @@ async def test_a_machine_that_answers_late_is_taken_up_all_the_same(
             await until(pilot, "Rank")
     finally:
         answers.set()
+
+
+def test_a_proposal_builds_the_checks_of_its_plan_and_not_those_of_each_section() -> None:
+    code = (
+        "import loratui.core.proposal; from loratui.core.plan import LoraSection, Plan, plain_plan\n"
+        "made = plain_plan()\n"
+        "sections = [type(getattr(made, name)) for name in Plan.model_fields if name != 'version']\n"
+        "print(sum(section.__pydantic_complete__ for section in sections) < 2)\n"
+        "print(made == Plan(), LoraSection(r=8).r)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "8"]

@@ -13,7 +13,7 @@ from loratui.core.memory.budget import Budget, Verdict, budget, verdict
 from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.formats import formats
 from loratui.core.memory.states import gradients_bytes, optimizer_bytes, weights_bytes
-from loratui.core.plan import MethodKind, Plan
+from loratui.core.plan import MethodKind, Plan, plain_plan
 
 
 def changed(plan: Plan, **values: object) -> Plan:
@@ -105,7 +105,7 @@ BADGE_TOKENS = 1024
 _FACTS = uniform(1000, BADGE_TOKENS)
 
 
-_LEAN = changed(Plan(), training__checkpointing=True, training__batch_size=1, training__max_length=BADGE_TOKENS)
+_LEAN = changed(plain_plan(), training__checkpointing=True, training__batch_size=1, training__max_length=BADGE_TOKENS)
 _PLANS: dict[MethodKind, Plan] = {
     "full": changed(_LEAN, method__kind="full"),
     "lora": _LEAN,

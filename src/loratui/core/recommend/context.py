@@ -13,11 +13,11 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.measured import Measurement
 from loratui.core.memory import Budget, Estimate, budget, estimate
-from loratui.core.plan import Plan
+from loratui.core.plan import Plan, plain_plan
 from loratui.core.presets import Calculation
 from loratui.core.schedule import Schedule, make_schedule
 
-_DEFAULT_PLAN = Plan()
+_DEFAULT_PLAN = plain_plan()
 
 
 def changed(plan: Plan, values: Mapping[str, Any]) -> Plan:
