@@ -110,7 +110,7 @@ class TryScreen(ModalScreen[str]):
             seen = await asyncio.to_thread(slow.outlook_of, self._asked(), self._situation)
         except LoratuiError as error:
             self._say(said(error))
-            seen = None
+            seen, self._question = None, None  # there is nothing to start, nor to be worked out
         self._seen = seen
         self._paint_lines()
         self._paint_outlook()
