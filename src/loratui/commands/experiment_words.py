@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from loratui.experiments.question import Question
 
 
+SEEDS_OPTION = "--seeds 2"
+
+
 def outlook_words(question: Question, seen: Outlook) -> str:
     """What an experiment will take, before it begins."""
     from loratui.experiments.words import MEMORY, outlook_lines, outlook_rows, trials_words
@@ -26,7 +29,7 @@ def outlook_words(question: Question, seen: Outlook) -> str:
         table(rows, right=frozenset({rows[0].index(MEMORY, len(question.varied) + 1)})),
         "",
     ]
-    for word, text in outlook_lines(question, seen):
+    for word, text in outlook_lines(question, seen, option=SEEDS_OPTION):
         lines.append(f"note: {text}" if word == "note" else f"{word:<12}{text}")
     return "\n".join(lines)
 
@@ -52,7 +55,7 @@ def shown(experiment: Experiment) -> str:
     lines = [f"experiment {experiment.name}: {state_of(experiment, found.over)}", "", table(rows, right=right)]
     if chart := chart_of(found):
         lines += ["", *chart]
-    lines += ["", *verdict_lines(found), *_next(experiment, found)]
+    lines += ["", *verdict_lines(found, option=SEEDS_OPTION), *_next(experiment, found)]
     return "\n".join(lines)
 
 

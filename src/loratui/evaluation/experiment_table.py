@@ -10,7 +10,7 @@ from loratui.evaluation.experiment import Beside, Comparison, compare, words
 from loratui.experiments.advance import reached
 from loratui.experiments.directory import Experiment, Trial
 from loratui.experiments.vary import values_text
-from loratui.experiments.words import last_names, state_of
+from loratui.experiments.words import last_names, one_seed_words, state_of
 from loratui.format import value_text
 from loratui.runs.states import UNTIL_WORDS
 from loratui.runs.status import Status
@@ -122,13 +122,11 @@ def _far(one: Beside) -> float:
     return one.difference or 0.0
 
 
-def verdict_lines(found: Comparison) -> list[str]:
-    """What table and chart come to: what is known of chance, and, once it is over, which one is the best."""
+def verdict_lines(found: Comparison, *, option: str = "") -> list[str]:
+    """What table and chart come to: once it is over which one is the best, and what is known of chance. option: as
+    `one_seed_words` takes it.
+    """
     lines = []
-    if found.noise is not None:
-        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} nats a token.")
-    elif any(one.difference is not None for one in found.trials):
-        lines.append("One seed each: how far chance moves a loss is not known. --seeds 2 shows it.")
     if found.over and found.best is not None:
         near = [one.trial.number for one in found.trials if not one.best and one.share is not None]
         tied = [one.trial.number for one in found.trials if one.share is not None and one.told == "no difference"]
@@ -137,4 +135,9 @@ def verdict_lines(found: Comparison) -> list[str]:
             lines.append(f"Trial {found.best.trial.number} lost least; not told apart from it: {numbers}.")
         elif near:
             lines.append(f"Trial {found.best.trial.number} is the best, told apart from every other.")
+    if found.noise is not None:
+        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} nats a token.")
+    elif any(one.difference is not None for one in found.trials):
+        unknown = one_seed_words(begun=True, option=option)
+        lines.append(unknown[0].upper() + unknown[1:])
     return lines

@@ -107,8 +107,8 @@ def settings(
         each = f" of {seeds} seeds each" if seeds > 1 else ""
         raise InputError(
             f"that is {wanted:,} trials{each}, {wanted * seeds:,} runs; {MOST_RUNS} are the most.",
-            where=WHERE,
-            hint=f"Give fewer values, or --trials {max(2, MOST_RUNS // (4 * seeds))} to draw so many of them.",
+            where=f"{WHERE} or --trials",
+            hint=f"Give fewer values, or have {max(2, MOST_RUNS // (4 * seeds))} of their combinations drawn.",
         )
     if wanted < 2:
         raise InputError("one trial compares nothing.", where="--trials", hint="Give two or more.")

@@ -57,8 +57,15 @@ def outlook_rows(question: Question, seen: Outlook) -> list[list[str]]:
     return rows
 
 
-def outlook_lines(question: Question, seen: Outlook) -> list[tuple[str, str]]:
-    """What the whole takes: a word, and what is to be said of it."""
+def one_seed_words(*, begun: bool, option: str = "") -> str:
+    """What one seed each leaves unknown, and what shows it. option: how a command is told so; a screen has none."""
+    known = "is not known" if begun else "will not be known"
+    told = f" ({option})" if option else ""
+    return f"one seed each: how far chance moves a loss {known}. 2 seeds of each show it{told}."
+
+
+def outlook_lines(question: Question, seen: Outlook, *, option: str = "") -> list[tuple[str, str]]:
+    """What the whole takes: a word, and what is to be said of it. option: as `one_seed_words` takes it."""
     time = (
         f"{duration(seen.seconds[0])} to {duration(seen.seconds[1])}" if seen.seconds else "not known for this machine"
     )
@@ -72,15 +79,15 @@ def outlook_lines(question: Question, seen: Outlook) -> list[tuple[str, str]]:
             f"that of the plan's {seen.total_steps:,} steps: a trial is the beginning of the whole run, and goes on as "
             "that",
         ),
-        *(("note", one) for one in _notes(question)),
+        *(("note", one) for one in _notes(question, option)),
     ]
 
 
-def _notes(question: Question) -> list[str]:
+def _notes(question: Question, option: str) -> list[str]:
     notes, varied, alpha = [], question.varied, question.plan.lora.alpha
     if "lora.r" in varied and "lora.alpha" not in varied:
         scales = ", ".join(value_text(alpha / r) for r in varied["lora.r"])
         notes.append(f"lora.alpha stays {value_text(alpha)}, so that alpha / r differs too ({scales}).")
     if len(question.seeds) == 1:
-        notes.append("one seed each: how much chance moves a loss will not be known. --seeds 2 shows it.")
+        notes.append(one_seed_words(begun=False, option=option))
     return notes
