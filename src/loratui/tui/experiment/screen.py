@@ -123,9 +123,8 @@ class ExperimentScreen(ModalScreen[None]):
             first = lines[0].stylize("bold $success") if number == look.best else lines[0]
             listed.add_option(Option(Content("\n").join([first, *lines[1:]]), id=str(number)))
         listed.highlighted = look.numbers.index(at) if at in look.numbers else 0
-        told = [Content(line) for line in look.chart]
-        words = [piece for line in look.verdict for piece in wrap(line, width)]
-        told += [*([Content("")] if told else []), *map(Content, words)]
+        told = [Content(piece) for line in look.verdict for piece in wrap(line, width)]  # before what may be scrolled
+        told += [*([Content("")] if told and look.chart else []), *map(Content, look.chart)]
         self.query_one("#chart-and-words", Static).update(Content("\n").join(told))
         self.refresh_bindings()
 
