@@ -21,8 +21,6 @@ from loratui.tui.experiment.work import Listed, listed
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
 
-STATE, AGE = 15, 10
-
 
 async def open_one(app: LoratuiApp) -> bool:
     """Show an experiment; which one is asked where there are several. False where there is none."""
@@ -41,6 +39,11 @@ class ChooseScreen(ModalScreen[str]):
     def __init__(self, found: list[Listed]) -> None:
         super().__init__(classes="panel-over")
         self._found = {one.name: one for one in found}
+        self._begun = {
+            one.name: f"{age(max(0.0, time.time() - one.created))} ago" if one.created else "" for one in found
+        }
+        self._state_cells = max((len(one.state) for one in found), default=0)
+        self._begun_cells = max(map(len, self._begun.values()), default=0)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:
@@ -55,9 +58,8 @@ class ChooseScreen(ModalScreen[str]):
 
     def _draw(self, item: Item, width: int) -> Content:
         one = self._found[item.key]
-        begun = f"{age(max(0.0, time.time() - one.created))} ago" if one.created else ""
         words = Content.assemble((one_line(one.name, 60), "bold"), ("  " + one_line(one.varies, 120), "$text-muted"))
-        return columns(width, words, (one.state, STATE), (begun, AGE))
+        return columns(width, words, (one.state, self._state_cells), (self._begun[one.name], self._begun_cells))
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:

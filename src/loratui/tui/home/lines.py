@@ -101,9 +101,10 @@ def row(
     passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
     name = short[one_line(summary.name)]
     title = f"◆ {shortened(name, part.name - 4)}" if marked else name
+    apart_by = int(len(word) >= STATE_CELLS - 2)  # a word as long as its column never touches the name
     parts: list[tuple[str, str] | str] = [
-        (f"{glyph} {word:<10}", color),
-        (f"{title:<{part.name}}", "bold"),
+        (f"{glyph} {word:<10}{' ' * apart_by}", color),
+        (f"{title:<{part.name - apart_by}}", "bold"),
         ("█" * full, color),
         ("·" * (part.bar - full), "$border-blurred"),
         (f" {share:4.0%} ", "$text-muted"),
