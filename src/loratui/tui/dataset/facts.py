@@ -47,7 +47,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
     if mix is not None:
         read = [
             ("parts", mix),
-            ("below", Content.assemble((f"the rows of {one_line(view.mix[0], 40)}", "$text-muted"))),
+            ("below", Content.assemble((f"rows of all parts, {one_line(view.mix[0], 40)} first", "$text-muted"))),
         ]
     else:
         read = [

@@ -165,18 +165,18 @@ class RowBrowser(VerticalScroll):
         elif self.number + by >= 0:
             self._open(self.number + by)
 
-    def go_to(self, number: int) -> None:
-        """Show the row of this number (from 0)."""
+    def go_to(self, number: int, *, typed: bool = False) -> None:
+        """Show the row of this number (from 0). typed: somebody asked for this very one."""
         place = next((place for place, row in enumerate(self.rows) if row.index == number), None)
         if place is None:
-            self._open(number)
+            self._open(number, typed)
         else:
             self.place = place
             self.scroll_home(animate=False)
             self.draw()
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
-    def _open(self, number: int) -> None:
+    def _open(self, number: int, typed: bool = False) -> None:
         from loratui.core.errors import LoratuiError
         from loratui.data.preview import rows_from
 
@@ -190,12 +190,15 @@ class RowBrowser(VerticalScroll):
             self.post_message(self.Said(one_line(error.sentence, 300), "error"))
             return
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self._opened, preview, number, rows)
+            self.app.call_from_thread(self._opened, preview, number, rows, typed)
 
-    def _opened(self, preview: Preview, number: int, rows: tuple[PreviewRow, ...]) -> None:
+    def _opened(self, preview: Preview, number: int, rows: tuple[PreviewRow, ...], typed: bool = False) -> None:
         if preview is not self.preview:
             return
         if not any(row.index == number for row in rows):  # beyond an end
+            if typed:
+                self.post_message(self.Said(f"There is no row {number + 1:,}: the dataset ends before it.", "warning"))
+                return
             rows, number = preview.rows, 0
         self.rows, self.place = rows, next(place for place, row in enumerate(rows) if row.index == number)
         self.scroll_home(animate=False)
@@ -218,7 +221,7 @@ class RowBrowser(VerticalScroll):
         if not digits.isdecimal() or int(digits) < 1:
             self.post_message(self.Said(f"{one_line(typed, 40)!r} is no row's number: type 1 or more.", "error"))
             return
-        self.go_to(int(digits) - 1)
+        self.go_to(int(digits) - 1, typed=True)
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
     def _go_to_part(self, name: str) -> None:

@@ -60,8 +60,7 @@ class DatasetScreen(StepScreen):
         "▌ marks what bears loss: the model learns to write these words. Everything else is only read.\n\n"
         "How the columns are read is guessed from their names and contents; c changes it. Counts and lengths are first "
         "guessed from characters (about four a token); the check then counts with the model's own tokenizer, proves "
-        "that "
-        "the stop token is learnt, and lists problems with their lines."
+        "that the stop token is learnt, and lists problems with their lines."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("dataset"),
@@ -189,8 +188,9 @@ class DatasetScreen(StepScreen):
             self.set_focus(self.query_one("#row"))
 
     def action_write(self) -> None:
-        """Write a path."""
-        self.query_one("#path").focus()
+        """Write a path, behind the one that stands there."""
+        field = self.query_one("#path", Input).focus()
+        field.cursor_position = len(field.value)
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""
