@@ -67,6 +67,17 @@ def trained(trainer: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
     return losses, {name: one.detach() for name, one in trainer.model.named_parameters() if one.requires_grad}
 
 
+def interpreted(*arguments: str) -> dict[str, Any]:
+    """What `liger_case.py` found, in a process whose Triton interprets."""
+    ran = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("liger_case.py")), *arguments],
+        env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
 def put_in(factor: float, fails: bool = False) -> Callable[..., None]:
     """What writes where Liger writes: forward passes of modules, settings beside them, names in the model's file."""
 
@@ -168,18 +179,19 @@ def test_ligers_own_kernels_learn_what_the_plain_ones_learn(
     """The kernels themselves, run by Triton's interpreter; every family's switches are among the package's own."""
     for name in ("model", "rows.jsonl"):
         (tmp_path / name).symlink_to(files / name)
-    ran = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("liger_case.py")), str(tmp_path), method, checkpointing],
-        env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr[-4000:]
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = interpreted(str(tmp_path), method, checkpointing)
     assert found["unknown"] == {} and found["said"] == []
     assert found["modules"] == 3 * LAYERS + 1 and found["asked"]["swiglu"]
     assert not found["asked"]["fused_linear_cross_entropy"]
     assert found["liger"] == pytest.approx(found["plain"], rel=1e-5) and len(found["plain"]) == 2
     assert found["evaluated"][1] == pytest.approx(found["evaluated"][0], rel=1e-5) and found["evaluated"][0]
     assert found["apart"] < 1e-3 < found["moved"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="liger-kernel and Triton are not installed")
+def test_a_block_keeps_as_much_less_as_is_counted() -> None:
+    found = interpreted("spared")
+    assert found["measured"] == found["counted"] > 0
 
 
 @pytest.mark.gpu
