@@ -221,14 +221,15 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
 
 def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
     """Runs, and who tells of them, copies them or starts what waits, outlive their parent; the doctor reads lines with
-    a deadline; the scheduler's own commands and a person's program are no processes of ours that speak our protocol:
-    they are asked once, with a deadline.
+    a deadline; the commands of the scheduler, of systemd and of cron, and a person's program are no processes of ours
+    that speak our protocol: they are asked once, with a deadline.
     """
     waiting = {
         "cluster/slurm.py",
         "cluster/submit.py",
         "commands/doctor.py",
         "notify/ways.py",
+        "queue/at_boot.py",
         "worker/training/launch.py",
         "worker/training/rehearse.py",
     }

@@ -768,3 +768,18 @@ async def test_a_defect_in_a_look_up_is_said_and_kept(tmp_path: Path, monkeypatc
                 break
         assert "A defect of loratui" in screen_text(app)
     assert "not foreseen" in (tmp_path / "home" / "state" / "crash.log").read_text()
+
+
+async def test_of_several_defects_at_its_end_the_first_is_said_and_all_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24)):
+        for what in ("the first", "a second"):
+            try:
+                raise ZeroDivisionError(what)
+            except ZeroDivisionError:
+                app._fatal_error()
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: the first" in said and "a second" not in said and "textual run" not in said
+    assert "a second" in (tmp_path / "home" / "state" / "crash.log").read_text()

@@ -77,6 +77,7 @@ def trained(trainer: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
     return losses, {name: one.detach() for name, one in trainer.model.named_parameters() if one.requires_grad}
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a processor by g++")
 def test_a_compiled_training_learns_what_a_plain_one_learns_under_the_same_names(files: Path, tmp_path: Path) -> None:
     """By torch's own compiler, over batches of several lengths, with checkpoints. All weights are trained: then one

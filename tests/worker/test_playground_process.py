@@ -60,7 +60,7 @@ async def test_load_ask_stop_kill_and_start_again(tmp_path: Path) -> None:
     assert isinstance(last, Failed)
     assert "SIGKILL" in last.message
     assert not client.alive
-    with pytest.raises(WorkerError, match="not running"):
+    with pytest.raises(WorkerError, match=r"was ended by SIGKILL.* Ask again"):
         await collect(client, ["base"], GenerationSettings())
     again = await client.start(load)
     assert again.sides == ["base", "adapter"]

@@ -359,8 +359,8 @@ def test_each_key_alone_is_decided_as_with_the_others(begun: Run, start: str, ch
 
 
 def test_the_rest_is_decided_alike() -> None:
-    """Keys that need another model, other data or several devices: the table says how, and `test_continuing` that it
-    says it of all.
+    """Keys that need another model, other data, several devices or a compiler: the table says how, and
+    `test_continuing` that it says it of all.
     """
     tried = {
         key
@@ -395,6 +395,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.eval_path",
         "dataset.leave_out",
         "lora.adapter",
+        "training.compile",
         "training.loss_on",
         "hardware.devices",
         "hardware.parallelism",

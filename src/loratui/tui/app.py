@@ -363,9 +363,9 @@ class LoratuiApp(BackgroundLoading):
         """
         self.state.file.save()
         error = sys.exc_info()[1]
-        self._exit_renderables.append(
-            self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended."
-        )
+        said = self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended."
+        if not self._exit_renderables:  # of several, Textual says how to see the others by a tool of its own
+            self._exit_renderables.append(said)
         self._close_messages_no_wait()
 
     # The draft's file

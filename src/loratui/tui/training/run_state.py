@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from textual.content import Content
 
 from loratui.core.plan import Plan
 from loratui.format import count, duration, loss_text, number_text, one_line, size
-from loratui.runs.by_part import MARKS, part_losses
+from loratui.runs.by_part import MARKS, PartLoss, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, result_words, steps_words
@@ -123,24 +124,35 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
 PARTS_SHOWN = 3
 
 
-def part_rows(event: Eval | None) -> list[tuple[str, str, str]]:
-    """The held-out loss of each part of a mix; of many those that got worse first, and between which the others lie."""
+def part_rows(event: Eval | None, shown: int = PARTS_SHOWN) -> list[tuple[str, str, str]]:
+    """The held-out loss of each part of a mix, in `shown` lines at most; of more parts those that got worse first, and
+    between which the others lie. In one line: the part that got worse, else the one with the highest loss.
+    """
     parts = part_losses(event)
-    most = PARTS_SHOWN if len(parts) <= PARTS_SHOWN else PARTS_SHOWN - 1
+    if shown == 1 and len(parts) > 1:
+        worst = max(
+            parts, key=lambda one: (one.mark == MARKS["worse"], one.loss if one.loss is not None else -math.inf)
+        )
+        return [_part_row(worst, f"max of {len(parts)}")]
+    most = shown if len(parts) <= shown else shown - 1
     first = sorted(parts, key=lambda one: one.mark != MARKS["worse"])[:most]
-    rows = []
-    for one in [one for one in parts if one in first]:
-        moved = one.since.step if one.since is not None and one.mark else None
-        note = "" if moved is None else f"{one.mark} since {moved}"
-        rows.append((f" {one_line(one.name, 11)}", loss_text(one.loss), note))
+    rows = [_part_row(one) for one in parts if one in first]
     others = [one.loss for one in parts if one not in first and one.loss is not None]
     if others:
         rows.append((f" {len(parts) - most} others", loss_text(min(others)), f"to {loss_text(max(others))}"))
     return rows
 
 
-def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:
-    """The newest figures: name, value, and a note; names and values in their order on the screen."""
+def _part_row(part: PartLoss, otherwise: str = "") -> tuple[str, str, str]:
+    moved = part.since.step if part.since is not None and part.mark else None
+    note = otherwise if moved is None else f"{part.mark} since {moved}"
+    return (f" {one_line(part.name, 11)}", loss_text(part.loss), note)
+
+
+def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHOWN) -> list[tuple[str, str, str]]:
+    """The newest figures: name, value, and a note; names and values in their order on the screen. parts: lines that the
+    parts of a mix take at most.
+    """
     rows: list[tuple[str, str, str]] = []
     step = record.step or Step(type="step", time=0.0)
     rows.append(("loss", loss_text(record.loss_smooth.last if record.loss_smooth.points else None), "smoothed"))
@@ -148,7 +160,7 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
     held = record.held_out
     note = f"best at {best.step}" if best else "before it" if held else ""
     rows.append(("held out", loss_text(held[-1].loss if held else None), note))
-    rows += part_rows(held[-1] if held else None)
+    rows += part_rows(held[-1] if held else None, parts)
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy

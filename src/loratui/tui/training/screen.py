@@ -29,24 +29,19 @@ from loratui.tui.training.curves import (
     small_picture,
     x_end,
 )
+from loratui.tui.training.figures import fitting_figures
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.gauges import gauge_lines, gauges
 from loratui.tui.training.history_lines import history_lines
 from loratui.tui.training.news import fitted, news, rows_of
 from loratui.tui.training.run_actions import RunActions
-from loratui.tui.training.run_state import (
-    facts,
-    headline,
-    progress_bar,
-)
+from loratui.tui.training.run_state import headline, progress_bar
 from loratui.tui.training.stages import stage_lines
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Machine
 
 POLL_SECONDS = 1.0
-LEAST_FIGURES = 9
-"""Figures of the run that keep their place where the device's bars need it, too."""
 
 
 class TrainingScreen(StepScreen):
@@ -285,19 +280,15 @@ class TrainingScreen(StepScreen):
         widget = self.query_one("#facts")
         width = max(20, widget.content_size.width or 30)
         found = gauges(followed, self._machine)
-        figures = facts(followed.record, self.predicted)
-        height = widget.content_size.height or len(figures) + len(found)
-        room = max(0, height - min(len(figures), LEAST_FIGURES))
-        lines = gauge_lines(found[:room], width)
+        record, height = followed.record, widget.content_size.height
+        least = len(fitting_figures(record, self.predicted, width, 0))  # the bars give way before a figure does
+        lines = gauge_lines(found[: max(0, height - least)] if height else found, width)
+        figures = fitting_figures(record, self.predicted, width, max(0, height - len(lines)) if height else 99)
         if lines and height > len(lines) + len(figures):
             lines.append(Content(""))
-        for name, value, note in figures:
-            used = 14 + len(value)
-            shown = note if used + 1 + len(note) <= width else ""
-            lines.append(
-                Content.assemble((f"{name:<14}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
-            )
-        lines += history_lines(followed.record, width, height - len(lines))
+        lines += figures
+        height = height or len(lines)
+        lines += history_lines(record, width, height - len(lines))
         return Content("\n").join(lines[:height])
 
     @property

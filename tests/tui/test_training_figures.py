@@ -1,0 +1,81 @@
+"""Every figure of a run stays on the training screen, however many parts its mix has and bars its device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import until
+from recorded_run import BEGAN, record_run
+from textual.pilot import Pilot
+from wizard import machine
+
+from loratui.core.early_stopping import Change
+from loratui.runs.events import make
+from loratui.tui.app import LoratuiApp
+from loratui.tui.training.figures import fitting_figures
+from loratui.tui.training.record import RunRecord
+from loratui.tui.training.screen import TrainingScreen
+
+WORSE = Change(step=0, before=0.7, difference=0.3, low=0.2, high=0.4, rows=40)
+LOSSES = {"colours": 0.256, "days": 0.7711, "rules": 0.5}
+PREDICTED = 716 << 20
+
+
+async def panel(pilot: Pilot[Any], words: str) -> str:
+    """The text of the panel of figures once the screen shows these words."""
+    await until(pilot, words)
+    app = pilot.app
+    region = app.screen.query_one("#facts").region
+    lines = [
+        "".join(segment.text for segment in strip)[region.x : region.right]
+        for strip in app.screen._compositor.render_strips()
+    ]
+    return "\n".join(lines[region.y : region.bottom])
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+@pytest.mark.parametrize("state", ["running", "finished"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_nothing_is_pushed_off_by_the_parts_of_a_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], state: str, parts: int
+) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    monkeypatch.setattr("loratui.tui.training.screen.predicted_bytes", lambda plan, record: PREDICTED)
+    monkeypatch.setattr(TrainingScreen, "_machine", property(lambda self: machine(1)))
+    losses = LOSSES | {f"more-{number}": 0.3 for number in range(parts - len(LOSSES))}
+    losses = dict(list(losses.items())[:parts])
+    evaluation = make("eval", BEGAN + 40, step=142, loss=0.3, rows=40, exact_match=0.67, loss_by_part=losses)
+    run = record_run(tmp_path, more=[evaluation], state=state, checkpoint=True)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await panel(pilot, "716 MiB")
+        for words in ("loss", "held out", "0.7711", "67%", "accuracy", "norm", "430 MiB", "716 MiB", "K"):
+            assert words in text, (words, text)
+        assert "saved" in text or "checkpoint" in text, text
+        assert "time" in text or "elapsed" in text, text
+
+
+def test_in_one_line_the_part_that_got_worse_stands_for_all() -> None:
+    record = RunRecord()
+    event = make("eval", 1.0, step=20, loss=0.5, rows=40, loss_by_part=LOSSES, parts_beside_best={"rules": WORSE})
+    record.take([make("started", 0.5, step=0, total_steps=40), event])
+    whole = [line.plain.strip() for line in fitting_figures(record, PREDICTED, 30, 40)]
+    assert "colours" in " ".join(whole) and "predicted     716 MiB" in whole
+    least = [line.plain.strip() for line in fitting_figures(record, PREDICTED, 30, 0)]
+    assert "rules        0.5000 ▲ since 0" in least
+    assert "days" not in " ".join(least) and len(least) < len(whole)
+    untold = RunRecord()
+    untold.take([make("eval", 1.0, step=20, loss=0.5, rows=40, loss_by_part=LOSSES)])
+    assert "days         0.7711 max of 3" in [line.plain.strip() for line in fitting_figures(untold, None, 30, 0)]
+
+
+@pytest.mark.parametrize("height", range(8, 20))
+def test_only_as_many_figures_share_a_line_as_must(height: int) -> None:
+    record = RunRecord()
+    record.take([make("step", 2.0, step=1, loss=1.0, tokens=5, tokens_per_second=3.0, memory_peak=1 << 30)])
+    alone = fitting_figures(record, PREDICTED, 30, 40)
+    lines = fitting_figures(record, PREDICTED, 30, height)
+    assert len(lines) == min(height, len(alone))
+    assert all(line.cell_length <= 30 for line in lines)
