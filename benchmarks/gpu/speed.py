@@ -8,6 +8,7 @@ For each model and method, on the same rows in processes of their own:
     fastest    the fastest that TRL names: packing over an attention that keeps rows apart where its package is here,
                no checkpointing, bfloat16 weights, Liger's kernels where they are, the largest batch that fits
     compiled, uncompiled   what is proposed with that one switch set by hand (`SWITCHES`), and what compiling took
+    liger                  the same with Liger's kernels instead of compiled blocks, and whether they stayed
 
 Beside each rate stands what share of the card's peak its content tokens make (operations of forward and backward;
 recomputing is not counted: model FLOP utilisation).
@@ -39,8 +40,9 @@ CASES = (
 )
 SIDES = ("proposed", "defaults", "plain", "fastest")
 SWITCHES: dict[str, dict[str, Any]] = {
-    "compiled": {"training.compile": True},
+    "compiled": {"training.compile": True, "training.liger": False},
     "uncompiled": {"training.compile": False},
+    "liger": {"training.compile": False, "training.liger": True},
 }
 """What is proposed, with one switch set by hand; a side that equals the proposal is not measured again."""
 SWITCHED_CASES = 2
@@ -195,7 +197,7 @@ def _proposed(plan: Any, place: Path, seconds: float, warm_steps: int) -> tuple[
     trainer = kept["trainer"]
     ways = time_ways(trainer, kept["prepared"], plan) if can_choose(plan, 1) else {}
     compiled = {"compiled": asdict(session.compiled)} if session.compiled is not None else {}
-    return trainer, kept["found"] | {"ways": ways} | compiled
+    return trainer, kept["found"] | {"ways": ways, "liger": bool(trainer.args.use_liger_kernel)} | compiled
 
 
 def _theirs(

@@ -59,6 +59,7 @@ DECIDED = {
     "training.padding_free",
     "training.group_by_length",
     "training.compile",
+    "training.liger",
     "evaluation.every_steps",
     "evaluation.batch_size",
     "evaluation.patience",

@@ -281,6 +281,40 @@ def test_compiled_blocks_go_to_other_tools_and_come_back(tool: str) -> None:
     assert any("compiles the whole model" in sentence for sentence in export_plan(plan, tool, ROWS).left_out)
 
 
+LIGER = {
+    "trl": {
+        "use_liger_kernel": True,
+        "liger_kernel_config": {"cross_entropy": False, "fused_linear_cross_entropy": False},
+    },
+    "llama-factory": {"enable_liger_kernel": True},
+    "axolotl": {
+        "plugins": ["axolotl.integrations.liger.LigerPlugin"],
+        "liger_rope": True,
+        "liger_rms_norm": True,
+        "liger_glu_activation": True,
+    },
+}
+
+
+@pytest.mark.parametrize("tool", LIGER)
+def test_ligers_kernels_go_to_other_tools_and_come_back(tool: str) -> None:
+    plan = odd_plan(**{"training.liger": True})
+    written = document(tool, plan)
+    assert {key: value for key, value in written.items() if "liger" in key or key == "plugins"} == LIGER[tool]
+    back = import_configuration(written)
+    assert back.values["training.liger"] is True
+    assert not any("liger" in sentence or "plugins" in sentence for sentence in back.left_out)
+    assert not any("liger" in key or key == "plugins" for key in document(tool, odd_plan()))
+    both = import_configuration(written | {"torch_compile": True})
+    assert "training.liger" not in both.values and any("Liger's kernels" in one for one in both.left_out)
+
+
+def test_unsloth_is_said_to_bring_kernels_of_its_own() -> None:
+    told = export_plan(odd_plan(**{"training.liger": True}), "unsloth", ROWS)
+    assert any("Unsloth brings kernels of its own" in sentence for sentence in told.left_out)
+    assert "liger" not in told.text.partition("import")[2]
+
+
 def test_unsloth_is_said_to_compile_what_it_chooses() -> None:
     told = export_plan(odd_plan(**{"training.compile": True}), "unsloth", ROWS)
     assert any("Unsloth compiles what it chooses" in sentence for sentence in told.left_out)

@@ -359,7 +359,7 @@ def test_each_key_alone_is_decided_as_with_the_others(begun: Run, start: str, ch
 
 
 def test_the_rest_is_decided_alike() -> None:
-    """Keys that need another model, other data, several devices or a compiler: the table says how, and
+    """Keys that need another model, other data, several devices, a compiler or a package: the table says how, and
     `test_continuing` that it says it of all.
     """
     tried = {
@@ -396,6 +396,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.leave_out",
         "lora.adapter",
         "training.compile",
+        "training.liger",
         "training.loss_on",
         "hardware.devices",
         "hardware.parallelism",

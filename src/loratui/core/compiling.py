@@ -39,6 +39,8 @@ def why_not_proposed(plan: Plan, device: Device, *, experts: bool) -> str:
         return "torch's compiler needs a card of compute capability 7.0 or newer"
     if plan.processes > 1 or device.count > 1:
         return "it is for one device"
+    if plan.training.liger:
+        return "Liger's kernels are asked for, which fuse the same operations"
     if experts:
         return "which expert a token goes to is known only while it computes, which breaks a graph apart"
     if plan.method.quantization == "int8":

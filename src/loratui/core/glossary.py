@@ -48,6 +48,7 @@ TERMS: Mapping[str, Term] = _table(
     Term("packing", "short rows joined into long ones, so that none is padded.", ("training.packing",)),
     Term("checkpointing", "computes again instead of keeping: less memory, slower.", ("training.checkpointing",)),
     Term("compile", "torch writes kernels for this very model: faster steps.", ("training.compile",)),
+    Term("Liger kernels", "small operations in one go: faster, and less is kept.", ("training.liger",)),
     Term("checkpoint", "the state of a training on disk, from which it can go on.", ("saving.every_steps",)),
     Term("warm-up", "the first steps, in which the rate rises to its peak.", ("training.warmup_steps",)),
     Term("optimizer", "the rule by which weights move; keeps figures of its own.", ("training.optimizer",)),

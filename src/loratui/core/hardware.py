@@ -166,6 +166,8 @@ class Device:
     """
     attention_kernels: tuple[str, ...] = ()
     """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
+    liger: bool = False
+    """Whether the package liger-kernel is installed here, and Triton, which its kernels are written in."""
     learned: LearnedMemory | None = None
     """What runs of the model's family needed here beyond their prediction; corrects estimates."""
     bf16_instructions: str = ""

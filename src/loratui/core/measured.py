@@ -33,6 +33,10 @@ LATER_GRAPHS = 3
 the first had none, and evaluations have graphs of their own, which are made when they are first met."""
 FASTEST_GAIN = 1.3
 """By what factor compiled blocks compute faster at most; at least 1. No card has measured it here yet."""
+LIGER_GAIN = 1.1
+"""By what factor Liger's kernels make a pass faster at most; at least 1. A modest guess: they spare memory's traffic of
+the small operations and leave the large products as they are. Its authors measured 20 % with the loss, which stays
+TRL's here, and no card has measured it here yet."""
 
 LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND = 0.02, 0.08
 """Least half-width of an estimate that was corrected, as a share: for many runs, and for a single one."""
@@ -74,6 +78,13 @@ class Measurement:
     """Whether its blocks were compiled."""
     compile_seconds: float = 0.0
     """How long that took for the first batch; 0 where they were not."""
+    liger: bool = False
+    """Whether Liger's kernels computed its small operations."""
+
+    @property
+    def gain(self) -> float:
+        """By what factor it may be faster than transformers' own operations."""
+        return kernel_gain(compiled=self.compiled, liger=self.liger)
 
     @property
     def flops_per_second(self) -> float:
@@ -84,6 +95,11 @@ class Measurement:
     def flops_per_pass(self) -> float:
         """Operations of one forward and backward pass."""
         return self.flops_per_step / max(1, self.passes)
+
+
+def kernel_gain(*, compiled: bool, liger: bool) -> float:
+    """By what factor compiled blocks, or Liger's kernels, compute faster at most."""
+    return FASTEST_GAIN if compiled else LIGER_GAIN if liger else 1.0
 
 
 class Speed(NamedTuple):
@@ -116,9 +132,11 @@ def learned_speed(
     flops_per_pass: float,
     precision: str = "",
     compiled: bool = False,
+    liger: bool = False,
 ) -> Speed | None:
     """The speed that comparable runs reached; None where there are none. precision: of the plan; those in another
-    format say nothing of it. compiled: whether the plan's blocks are: what runs without it reached is the least.
+    format say nothing of it. compiled, liger: whether the plan's blocks are: what runs without it reached is the
+    least.
 
     Runs of the same method decide alone where there are any; of these, or else of all methods, those of the same model,
     then those of its family, then all.
@@ -142,8 +160,9 @@ def learned_speed(
     chosen = same or kin or near
     band = SAME_MODEL_BAND if same and own else OTHER_MODEL_BAND
     reached = [one.flops_per_second * METHOD_SHARE[method] / METHOD_SHARE[one.method] for one in chosen]
-    slower = FASTEST_GAIN if any(one.compiled and not compiled for one in chosen) else 1.0
-    faster = FASTEST_GAIN if any(compiled and not one.compiled for one in chosen) else 1.0
+    gain = kernel_gain(compiled=compiled, liger=liger)
+    slower = max([1.0, *(one.gain for one in chosen if one.gain != gain)])
+    faster = gain if any(one.gain != gain for one in chosen) else 1.0
     low, high = min(reached) * (1 - band) / slower, max(reached) * (1 + band) * faster
     return Speed(low, high, len(chosen), bool(same), bool(own))
 

@@ -179,6 +179,11 @@ class TrainingSection(Document):
         title="Compile",
         description="Compile the model's blocks before the first step: minutes at the start, faster steps.",
     )
+    liger: bool = Field(
+        False,
+        title="Liger kernels",
+        description="Compute norms, rotary positions and gated products by liger-kernel: faster, and less is kept.",
+    )
     seed: int = Field(
         42, ge=0, le=2**32 - 1, title="Seed", description="Makes initial adapter, data order and dropout repeatable."
     )

@@ -90,6 +90,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "training.max_grad_norm": ("checkpoint", "it holds from the next step on"),
     "training.checkpointing": ("checkpoint", _SAME),
     "training.compile": ("checkpoint", _SAME),
+    "training.liger": ("checkpoint", _SAME),
     "training.seed": ("adapter", "the rows come in another order"),
     "preference.loss": ("checkpoint", _LOSS),
     "preference.kto_loss": ("checkpoint", _LOSS),

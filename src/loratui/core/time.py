@@ -18,7 +18,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.links import LINKS, with_links
-from loratui.core.measured import FASTEST_GAIN, METHOD_SHARE, Measurement, Speed, compile_seconds, learned_speed
+from loratui.core.measured import METHOD_SHARE, Measurement, Speed, compile_seconds, kernel_gain, learned_speed
 from loratui.core.operations import (
     evaluation_pass,
     flops_per_pass,
@@ -199,7 +199,7 @@ class Pace(NamedTuple):
 def guessed_pace(spec: ModelSpec, plan: Plan, device: Device, peak_flops: float) -> Pace:
     """The pace from a peak, by the share of it that trainings reach."""
     low, high = utilisation(spec, plan, device)
-    gain = FASTEST_GAIN if plan.training.compile else 1.0
+    gain = kernel_gain(compiled=plan.training.compile, liger=plan.training.liger)
     launch = launch_seconds(spec, device)
     return Pace(peak_flops * low, peak_flops * high * gain, (launch[0] / gain, launch[1]))
 
@@ -260,6 +260,7 @@ def predict(
             flops_per_pass=one_pass,
             precision=plan.training.precision,
             compiled=plan.training.compile,
+            liger=plan.training.liger,
         )
     )
     peak = device.peak_flops_in(plan.training.precision)

@@ -13,6 +13,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
+from loratui.core.liger import why_no_liger
 from loratui.core.lora_targets import trainable_parameters
 from loratui.core.memory import Estimate
 from loratui.core.memory.sharding import together
@@ -93,6 +94,8 @@ def warnings_for(
     if device.kind == "gpu" and (lacking := vendor_fault(plan, device.vendor)) and not fault:
         yield f"{lacking[0]} The run would be refused. {lacking[1]}"
     if plan.training.compile and (reason := why_not_compiled(plan)):
+        yield f"{reason} The run would be refused."
+    if reason := why_no_liger(plan):
         yield f"{reason} The run would be refused."
     yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan, proposed_rate)

@@ -9,7 +9,9 @@ from loratui.export.document import Carrier, Rows
 
 
 def training_arguments(carrier: Carrier, rows: Rows, output: str, *, compiles: bool = True) -> dict[str, Any]:
-    """Names and values of TrainingArguments (transformers 5). compiles: whether the tool leaves compiling to them."""
+    """Names and values of TrainingArguments (transformers 5). compiles: whether the tool leaves compiling and
+    kernels to them.
+    """
     plan = carrier.plan
     schedule, schedule_arguments = scheduler_arguments(plan)
     carrier.without_meaning("training.scheduler", "training.min_lr_ratio")
@@ -35,7 +37,7 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str, *, compiles: b
         "fp16": precision == "fp16",
         "gradient_checkpointing": carrier["training.checkpointing"],
         **({"gradient_checkpointing_kwargs": {"use_reentrant": False}} if plan.training.checkpointing else {}),
-        **(compiled(carrier) if compiles else {}),
+        **(compiled(carrier) | liger(carrier) if compiles else {}),
         "seed": carrier["training.seed"],
         "data_seed": plan.training.seed,
         "logging_steps": 1,
@@ -67,6 +69,17 @@ def compiled(carrier: Carrier) -> dict[str, Any]:
         return {}
     carrier.say("the blocks compiled one by one: transformers' trainer compiles the whole model, which begins later.")
     return {"torch_compile": True}
+
+
+def liger(carrier: Carrier) -> dict[str, Any]:
+    """Liger's kernels, in the names of transformers' trainer; the loss stays the tool's own."""
+    if not carrier["training.liger"]:
+        return {}
+    carrier.say("which of Liger's kernels are used: the tool takes all that Liger has for the model, but its loss.")
+    return {
+        "use_liger_kernel": True,
+        "liger_kernel_config": {"cross_entropy": False, "fused_linear_cross_entropy": False},
+    }
 
 
 def leave_patience(carrier: Carrier, tool: str) -> None:

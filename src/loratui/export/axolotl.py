@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loratui.core.attention import is_flash
+from loratui.core.liger import AXOLOTL_PLUGIN, AXOLOTL_SWITCHES
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
 from loratui.export.arguments import compiled
@@ -40,7 +41,7 @@ def to_axolotl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
     document |= _training(carrier) | _numbers(carrier) | _keeping(carrier, rows)
     document["output_dir"] = output
     if memory is not None and memory.mend is not None and isinstance(memory.mend.value, tuple):
-        document[memory.mend.key] = list(memory.mend.value)
+        document[memory.mend.key] = [*document.get(memory.mend.key, ()), *memory.mend.value]
     left_out = carrier.left_out()
     run = "axolotl train axolotl.yaml"
     return Export("axolotl", header(TOOL, run, left_out, memory) + yaml_text(document), left_out, run, ".yaml")
@@ -158,8 +159,16 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         "gradient_checkpointing": carrier["training.checkpointing"],
         **({"gradient_checkpointing_kwargs": {"use_reentrant": False}} if carrier.plan.training.checkpointing else {}),
         **compiled(carrier),
+        **_liger(carrier),
         "seed": carrier["training.seed"],
     }
+
+
+def _liger(carrier: Carrier) -> dict[str, Any]:
+    """Axolotl's plugin, with its switches of what lies inside the blocks."""
+    if not carrier["training.liger"]:
+        return {}
+    return {"plugins": [AXOLOTL_PLUGIN], **dict.fromkeys(AXOLOTL_SWITCHES, True)}
 
 
 def _numbers(carrier: Carrier) -> dict[str, Any]:

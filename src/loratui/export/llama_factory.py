@@ -59,6 +59,10 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
     arguments = training_arguments(carrier, rows, output)
     arguments.pop("gradient_checkpointing")
     arguments.pop("gradient_checkpointing_kwargs", None)
+    arguments.pop("liger_kernel_config", None)
+    if arguments.pop("use_liger_kernel", False):
+        document["enable_liger_kernel"] = True
+        carrier.say("a loss of its own beside Liger's kernels: LLaMA-Factory takes Liger's loss with them.")
     document |= {"disable_gradient_checkpointing": not plan.training.checkpointing, "use_reentrant_gc": False}
     if memory is not None and memory.mend is not None:
         document[memory.mend.key] = memory.mend.value

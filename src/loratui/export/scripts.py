@@ -37,6 +37,7 @@ def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | Non
     arguments = training_arguments(carrier, rows, output)
     if memory is not None and memory.mend is not None:
         arguments[memory.mend.key] = memory.mend.value
+        arguments.pop("liger_kernel_config", None)  # the option that mends the memory is the loss
     patience = carrier["evaluation.patience"] if rows.held_out and carrier["evaluation.every_steps"] else 0
     if patience:
         arguments |= {"metric_for_best_model": "loss", "greater_is_better": False}
@@ -86,6 +87,8 @@ def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
         carrier.leave("training.padding_free", "Unsloth decides for itself.")
     if carrier["training.compile"]:
         carrier.leave("training.compile", "Unsloth compiles what it chooses.")
+    if carrier["training.liger"]:
+        carrier.leave("training.liger", "Unsloth brings kernels of its own.")
     if carrier["evaluation.patience"] and plan.evaluation.every_steps:
         carrier.leave("evaluation.patience", "the script does not stop early.")
     adapter = ""

@@ -171,6 +171,7 @@ def _together(gpus: Sequence[Gpu]) -> Device:
         peak_flops=_least([speeds(gpu).peak for gpu in gpus]),
         fp32_peak_flops=_least([speeds(gpu).fp32_peak for gpu in gpus]),
         attention_kernels=installed_kernels(),
+        liger=has_liger(),
     )
 
 
@@ -178,6 +179,12 @@ def _together(gpus: Sequence[Gpu]) -> Device:
 def installed_kernels() -> tuple[str, ...]:
     """Values of `model.attention` whose packages are installed; nothing is imported."""
     return tuple(kernel for kernel, package in KERNEL_PACKAGES.items() if find_spec(package) is not None)
+
+
+@lru_cache(maxsize=1)
+def has_liger() -> bool:
+    """Whether liger-kernel and Triton are installed; nothing is imported."""
+    return all(find_spec(package) is not None for package in ("liger_kernel", "triton"))
 
 
 class Speeds(NamedTuple):

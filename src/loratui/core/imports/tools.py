@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loratui.core.imports.reader import Imported, Taker, number, shown
+from loratui.core.liger import AXOLOTL_PLUGIN, AXOLOTL_SWITCHES
 
 AXOLOTL, LLAMA_FACTORY, TRL = "Axolotl", "LLaMA-Factory", "TRL"
 _ATTENTION_KEYS = (
@@ -62,11 +63,23 @@ def import_axolotl(document: Mapping[str, Any]) -> Imported:
     taker.put("training.checkpointing", bool(taker.get("gradient_checkpointing")))
     if taker.flag("torch_compile"):  # or "auto", which is left to the calculation
         taker.put("training.compile", True)
+    if [taker.flag(name) for name in AXOLOTL_SWITCHES].count(True):
+        _liger(taker)
+        if document.get("plugins") == [AXOLOTL_PLUGIN]:
+            taker.get("plugins")
     taker.put("training.loss_on", "all" if taker.flag("train_on_inputs") else "answers")
     for name, kernel in _ATTENTION_KEYS:
         if taker.flag(name):
             taker.put("model.attention", kernel)
     return taker.finish()
+
+
+def _liger(taker: Taker) -> None:
+    """Liger's kernels, unless the blocks are compiled, which does the same work."""
+    if taker.values.get("training.compile"):
+        taker.leave("Liger's kernels: loratui compiles the blocks instead, which fuses the same operations")
+    else:
+        taker.put("training.liger", True)
 
 
 def _axolotl_method(taker: Taker) -> None:
@@ -285,6 +298,9 @@ def _arguments(taker: Taker) -> None:
         taker.copy(key, *names)
     if taker.flag("torch_compile"):
         taker.put("training.compile", True)
+    if taker.flag("use_liger_kernel", "enable_liger_kernel"):
+        _liger(taker)
+        taker.get("liger_kernel_config")
     order = taker.get("train_sampling_strategy")
     if taker.flag("group_by_length") or order == "group_by_length":
         taker.put("training.group_by_length", True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.memory.fused import fused_gate, fused_norm, rotate_in_place
 from loratui.core.memory.ops import (
     Layers,
     activation,
@@ -118,6 +119,8 @@ def _norm(run: Layers, x: Value, style: Traits) -> Value:
         return layer_norm(run, x)
     if style.norm == "bare":
         return bare_norm(run, x)
+    if "norm" in run.form.fused:
+        return fused_norm(run, x, in_place=style.order == "pre")
     return rms_norm(run, x, gemma=style.norm == "gemma")
 
 
@@ -138,9 +141,14 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
     if style.qk_norm != "none":
         gemma = style.norm == "gemma"
         per_head = style.qk_norm == "head"
-        q = rms_norm(run, q, groups=spec.heads if per_head else 1, gemma=gemma)
-        k = rms_norm(run, k, groups=spec.kv_heads if per_head else 1, gemma=gemma)
-    if style.rotary:
+        if "head_norm" in run.form.fused:
+            q, k = fused_norm(run, q, groups=spec.heads), fused_norm(run, k, groups=spec.kv_heads)
+        else:
+            q = rms_norm(run, q, groups=spec.heads if per_head else 1, gemma=gemma)
+            k = rms_norm(run, k, groups=spec.kv_heads if per_head else 1, gemma=gemma)
+    if style.rotary and "rope" in run.form.fused:
+        q, k = rotate_in_place(run, q), rotate_in_place(run, k)
+    elif style.rotary:
         q, k = rotate(run, q, wide=style.wide_rotary), rotate(run, k, wide=style.wide_rotary)
     if attention.masked or attention.eager:
         times = spec.heads // max(1, spec.kv_heads)
@@ -167,7 +175,12 @@ def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> 
     if part.gate_up is not None:
         fused = linear(run, x, part.gate_up)
         gate, up = run.tape.view(fused, fused.width // 2), run.tape.view(fused, fused.width // 2)
-        product = multiply(run, activation(run, gate), up)
+        if "gate" in run.form.fused:
+            product = fused_gate(run, gate, up, halves=True)
+        else:
+            product = multiply(run, activation(run, gate), up)
+    elif "gate" in run.form.fused and part.gate is not None and part.up is not None:
+        product = fused_gate(run, linear(run, x, part.gate), linear(run, x, part.up))
     elif style.gated and part.gate is not None and part.up is not None:
         gated = activation(run, linear(run, x, part.gate))
         product = multiply(run, gated, linear(run, x, part.up))

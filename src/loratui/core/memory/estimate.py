@@ -8,6 +8,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.attention import is_flash
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.liger import fused
 from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.overhead import Moving, load_extra, overhead
 from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
@@ -118,7 +119,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     scales = scales_bytes(spec, held)
     weights = shared.share(whole_weights - scales) + scales
     adapter, gradients, optimizer = map(shared.share, (adapter, gradients, optimizer))
-    form = working_formats(whole, shared)
+    form = working_formats(whole, shared)._replace(fused=fused(plan, spec.family))
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
     if holds_copy(plan):
@@ -162,7 +163,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     moving = Moving(
         activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
     )
-    kernels = form.quantised or is_flash(plan.model.attention) or plan.training.compile
+    kernels = form.quantised or is_flash(plan.model.attention) or plan.training.compile or bool(form.fused)
     beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
     if device.learned is not None:
@@ -191,6 +192,7 @@ def _carried(plan: Plan, software: Software) -> Plan:
     changes = {
         **({"packing": False} if training.packing and not software.packs else {}),
         **({"compile": False} if training.compile and not software.compiles else {}),
+        **({"liger": False} if training.liger and not software.liger else {}),
         **(
             {"padding_free": False}
             if training.padding_free and not training.packing and not software.padding_free

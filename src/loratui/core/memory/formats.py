@@ -32,6 +32,8 @@ class Formats(NamedTuple):
     dropout: bool
     dora: bool
     software: Software = LORATUI
+    fused: frozenset[str] = frozenset()
+    """What of a block Liger's kernels compute (`core.liger.fused`)."""
 
     @property
     def quantised(self) -> bool:

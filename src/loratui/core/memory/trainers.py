@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from loratui.core.liger import KERNELS, PACKAGE
+
 LossKind = Literal["tiled", "odds", "whole", "projected", "chunked", "fused", "cut"]
 
 
@@ -47,8 +49,9 @@ class Software(NamedTuple):
     first pass without autograd. offloads: what checkpointing keeps goes to the host. growing_segments: torch's
     allocator with `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a
     matrix of its own. packs, padding_free, compiles: whether the export carries these over; else rows are padded, and
-    blocks plain. divides: whether weights that the plan divides among GPUs (`hardware.parallelism = fsdp`) are divided
-    there; what is exported is not: each GPU holds a whole copy.
+    blocks plain. liger: whether the plan's Liger kernels are counted; of other tools they are not, since their option
+    of that name changes the loss as well (`MENDS`). divides: whether weights that the plan divides among GPUs
+    (`hardware.parallelism = fsdp`) are divided there; what is exported is not: each GPU holds a whole copy.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Software(NamedTuple):
     packs: bool = True
     padding_free: bool = True
     compiles: bool = True
+    liger: bool = False
     divides: bool = True
     offloads: bool = False
     unties_head: bool = False
@@ -82,6 +86,7 @@ LORATUI = Software(
     Loss("tiled", scored_only=True),
     qlora_adapter=4,
     widens_inputs=False,
+    liger=True,
     source="trl 1.16 trl/kernels/chunked_logprob.py; adapters as worker/adapter_formats.py holds them",
 )
 TRL = LORATUI._replace(name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, divides=False)
@@ -290,23 +295,8 @@ class Mend(NamedTuple):
         return software._replace(loss=self.loss)
 
 
-_LIGER_FAMILIES = frozenset(
-    (
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "glm4",
-        "granite",
-        "llama",
-        "mistral",
-        "mixtral",
-        "olmo2",
-        "phi3",
-        "qwen2",
-        "qwen3",
-        "qwen3_moe",
-    )
-)
+_LIGER_FAMILIES = frozenset(KERNELS) - {"gpt_oss", "hunyuan_v1_dense", "ministral", "olmo3", "smollm3"}
+"""Families whose loss Liger's option fuses in the tools below; those that Liger learnt last are not counted on."""
 _CUT_FAMILIES = frozenset(
     (
         "arcee",
@@ -332,7 +322,7 @@ _CUT_FAMILIES = frozenset(
     )
 )
 MENDS: dict[str, Mend] = {
-    "llama-factory": Mend("enable_liger_kernel", True, LIGER, "liger-kernel", _LIGER_FAMILIES),
+    "llama-factory": Mend("enable_liger_kernel", True, LIGER, PACKAGE, _LIGER_FAMILIES),
     "axolotl": Mend(
         "plugins",
         ("axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin",),
@@ -340,8 +330,8 @@ MENDS: dict[str, Mend] = {
         "cut-cross-entropy (Axolotl's fork)",
         _CUT_FAMILIES,
     ),
-    "transformers": Mend("use_liger_kernel", True, LIGER, "liger-kernel", _LIGER_FAMILIES),
-    "ms-swift": Mend("use_liger_kernel", True, LIGER, "liger-kernel", _LIGER_FAMILIES),
+    "transformers": Mend("use_liger_kernel", True, LIGER, PACKAGE, _LIGER_FAMILIES),
+    "ms-swift": Mend("use_liger_kernel", True, LIGER, PACKAGE, _LIGER_FAMILIES),
     "torchtune": Mend(
         "loss._component_",
         ("torchtune.modules.loss.LinearCrossEntropyLoss",),

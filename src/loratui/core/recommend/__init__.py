@@ -21,6 +21,7 @@ from loratui.core.recommend.data_shape import (
 )
 from loratui.core.recommend.evaluation import held_out, keeping
 from loratui.core.recommend.learning_rate import learning_rate
+from loratui.core.recommend.liger import liger
 from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
 from loratui.core.recommend.preference import passes, preference_rate, reference, steady, unpadded
@@ -56,6 +57,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     adamw,
     keeping,
     compiling,
+    liger,
     time_limit,
 )
 """Asked in this order: each may use what those before it have decided."""

@@ -19,7 +19,7 @@ def compiling(context: Context) -> Iterator[Recommendation]:
     against = why_not_proposed(plan, device, experts=bool(context.spec.experts))
     cost = compile_seconds(context.measurements, device=device.name)[1]
     steps = 0.0
-    against = against or _too_full(context)
+    against = against or too_full(context, "training.compile")
     if not against:
         found = predict(context.spec, plan, context.data, device, context.schedule(), context.measurements)
         if found is None:
@@ -47,10 +47,12 @@ def compiling(context: Context) -> Iterator[Recommendation]:
     )
 
 
-def _too_full(context: Context) -> str:
-    """Why the kernels' own memory speaks against it: what fits safely without them has to fit so with them."""
-    plain, compiled = (context.estimate(context.plan({"training.compile": value})) for value in (False, True))
+def too_full(context: Context, key: str) -> str:
+    """Why the own memory of kernels, which this key asks for, speaks against them: what fits safely without them has
+    to fit so with them.
+    """
+    plain, kernels = (context.estimate(context.plan({key: value})) for value in (False, True))
     room = context.budget()
-    if verdict(compiled, room) == verdict(plain, room):
+    if verdict(kernels, room) == verdict(plain, room):
         return ""
-    return f"its kernels may take {two_sizes(compiled.upper_bytes, room.bytes)}"
+    return f"its kernels may take {two_sizes(kernels.upper_bytes, room.bytes)}"

@@ -37,6 +37,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "training.padding_free",
             "training.group_by_length",
             "training.compile",
+            "training.liger",
             "model.dtype",
             "model.attention",
         ),

@@ -7,9 +7,7 @@ compiler refuses, or computes otherwise than the plain blocks, is dropped with a
 
 from __future__ import annotations
 
-import copy
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ import torch
 from loratui.core.compiling import TOLERANCE
 from loratui.core.plan import Plan
 from loratui.format import first_line
-from loratui.worker.training.trainer import chance, set_chance
+from loratui.worker.training.first_batch import FirstBatch, apart
 
 log = logging.getLogger("loratui")
 VARIANTS = 32
@@ -27,10 +25,6 @@ VARIANTS = 32
 with and without a mask, training and evaluation, and batches of a single row."""
 COMPILERS_LOG = "torch._dynamo.convert_frame"
 """Where torch says what it computes without its compiler."""
-FIGURES = ("_passes", "_metrics", "_stored_metrics", "_total_train_tokens", "_tokens")
-"""What TRL's trainers and ours note of each pass."""
-LOSS_SCALE = 2.0**10
-"""By which a loss is multiplied in float16, whose small gradients would be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +75,23 @@ def compile_blocks(trainer: Any, plan: Plan, *, say: Callable[[str], None], back
     blocks = blocks_of(trainer.model)
     if not blocks:
         return Compiled(0, refused="the model's library does not say which its blocks are")
-    before, figures = chance(), {name: copy.deepcopy(vars(trainer)[name]) for name in FIGURES if name in vars(trainer)}
-    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    scale = LOSS_SCALE if plan.training.precision == "fp16" else 1.0
+    batch = FirstBatch(trainer, plan)
     torch._dynamo.config.recompile_limit = VARIANTS
     if any(isinstance(module, torch.nn.Dropout) and module.p for module in trainer.model.modules()):
         torch._inductor.config.fallback_random = True  # the masks that plain blocks draw
 
-    def one_pass() -> tuple[float, list[torch.Tensor]]:
-        set_chance(before)
-        return _pass(trainer, batch, scale)
-
-    refused, first, again, apart = "", 0.0, 0.0, 0.0
+    refused, first, again, difference = "", 0.0, 0.0, 0.0
     try:
-        one_pass()
-        plain, wanted = one_pass()
+        batch.one_pass()
+        plain, wanted = batch.one_pass()
         for block in blocks:
             block._compiled_call_impl = Either(block, {"backend": backend})
         try:
-            first, _ = one_pass()
-            again, found = one_pass()
-            apart = _apart(found, wanted)
-            if not apart <= TOLERANCE[plan.training.precision]:
-                refused = f"their gradients differ from the plain blocks' by {apart:.1g} of their length"
+            first, _ = batch.one_pass()
+            again, found = batch.one_pass()
+            difference = apart(found, wanted)
+            if not difference <= TOLERANCE[plan.training.precision]:
+                refused = f"their gradients differ from the plain blocks' by {difference:.1g} of their length"
         except Exception as error:  # of a compiler nothing may end a run that goes on without it
             log.warning("the blocks could not be compiled", exc_info=True)
             cause = getattr(error, "inner_exception", error)
@@ -113,14 +101,12 @@ def compile_blocks(trainer: Any, plan: Plan, *, say: Callable[[str], None], back
                 block._compiled_call_impl = None
             torch._dynamo.reset()
     finally:
-        trainer.model.zero_grad(set_to_none=True)
-        vars(trainer).update(figures)
-        set_chance(before)
+        batch.as_before()
     if refused:
-        return Compiled(0, plain_seconds=round(plain, 4), apart=apart, refused=refused)
+        return Compiled(0, plain_seconds=round(plain, 4), apart=difference, refused=refused)
     torch._dynamo.config.suppress_errors = True  # what comes later is said, and computed without
     logging.getLogger(COMPILERS_LOG).addHandler(Told(say))
-    return Compiled(len(blocks), round(max(0.0, first - again), 2), round(plain, 4), round(again, 4), apart)
+    return Compiled(len(blocks), round(max(0.0, first - again), 2), round(plain, 4), round(again, 4), difference)
 
 
 class Told(logging.Handler):
@@ -145,34 +131,3 @@ class Told(logging.Handler):
             if limit
             else f"torch could not compile a part of a block, which is computed plainly ({first_line(text)})."
         )
-
-
-def _pass(trainer: Any, batch: dict[str, Any], scale: float) -> tuple[float, list[torch.Tensor]]:
-    """Seconds of a forward and backward pass, and the gradients."""
-    model = trainer.model
-    model.train()
-    model.zero_grad(set_to_none=True)
-    _wait()
-    began = time.perf_counter()
-    with trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
-        loss = trainer.compute_loss(model, dict(batch))
-    (loss * scale).backward()
-    _wait()
-    took = time.perf_counter() - began
-    return took, [one.grad.detach().clone() for one in model.parameters() if one.grad is not None]
-
-
-def _apart(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """Norm of the difference of all gradients together over their norm."""
-    if [one.shape for one in found] != [one.shape for one in wanted]:
-        return float("inf")
-    pairs = zip(found, wanted, strict=True)
-    squares = [((one.float() - other.float()).square().sum(), other.float().square().sum()) for one, other in pairs]
-    difference, whole = (torch.stack(side).sum().sqrt() for side in zip(*squares, strict=True))
-    return float(difference / whole) if float(whole) else float("inf") if float(difference) else 0.0
-
-
-def _wait() -> None:
-    """Until the device has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

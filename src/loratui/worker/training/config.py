@@ -19,6 +19,7 @@ from loratui.core.attention import is_of_hub, needs_gpu
 from loratui.core.compiling import why_not_compiled
 from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
+from loratui.core.liger import SWITCHES, why_no_liger
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
@@ -114,6 +115,8 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         _check_sharding(plan)
     if plan.training.compile and (reason := why_not_compiled(plan)):
         raise PlanError(reason, hint="Set training.compile to false.")
+    if reason := why_no_liger(plan):
+        raise PlanError(reason, hint="Set training.liger to false.")
     _check_attention(plan.model.attention, device)
 
 
@@ -199,7 +202,8 @@ def trainer_settings(
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.checkpointing else None,
         activation_offloading=False,
         torch_compile=False,  # the whole model, wrapped: its blocks are compiled in place (`compiled.py`)
-        use_liger_kernel=False,
+        use_liger_kernel=training.liger,  # which kernels: by the model's family, once it is loaded (`liger.py`)
+        liger_kernel_config=dict.fromkeys(SWITCHES, False) if training.liger else None,
         use_cache=False,
         # the rows
         train_sampling_strategy="random",

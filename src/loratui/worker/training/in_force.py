@@ -16,6 +16,7 @@ from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
 from loratui.worker.training.compiled import compiled_blocks
 from loratui.worker.training.config import NEVER
+from loratui.worker.training.liger import liger_modules
 from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer
 from loratui.worker.training.preferring import Preferring
 from loratui.worker.training.trainer import Obedient
@@ -53,6 +54,8 @@ def measured(trainer: Obedient) -> dict[str, Any]:
     }
     if blocks := compiled_blocks(trainer.model):
         found["compiled_blocks"] = blocks
+    if modules := liger_modules(trainer.model):
+        found["liger_modules"] = modules
     own: Any = trainer
     if isinstance(trainer, Preferring):
         found["beta"] = own.beta

@@ -45,6 +45,7 @@ class Measuring(TrainerCallback):
         compiled: Compiled | None = None,
     ) -> None:
         self.compiled = compiled
+        self.liger = False
         self.run, self.plan, self.prepared, self.device, self.model_config = run, plan, prepared, device, model_config
         self.tail = EventTail(run.events_path, offset=run.events_path.stat().st_size if run.events_path.exists() else 0)
         self.seconds: list[float] = []
@@ -53,6 +54,7 @@ class Measuring(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.logged += 1
+        self.liger = bool(args.use_liger_kernel)
         if self.logged in (10, 100) or self.logged % 1000 == 0:
             self.keep()
 
@@ -78,6 +80,7 @@ class Measuring(TrainerCallback):
             steps=len(self.seconds) - 1,
             peak_bytes=self.peak_bytes,
             compiled=self.compiled,
+            liger=self.liger,
         )
 
 
@@ -92,12 +95,14 @@ def remember(
     steps: int,
     peak_bytes: int,
     compiled: Compiled | None = None,
+    liger: bool = False,
 ) -> None:
     """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and
     never ends a run.
     """
     try:
         found = _measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes)
+        found = replace(found, liger=liger)
         if compiled is not None:
             found = replace(found, compiled=compiled.blocks > 0, compile_seconds=compiled.seconds)
         add_measurement(found)

@@ -293,6 +293,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
             steps=STEPS,
             peak_bytes=max(measure.peaks.values()),
             compiled=session.compiled,
+            liger=bool(trainer.args.use_liger_kernel),
         )
     return {
         "seconds_per_step": measure.seconds_per_step,
