@@ -80,7 +80,7 @@ def test_training_on_a_mix(
     run = record_run(home, more=[before, evaluation], checkpoint=True)
 
     async def shown(pilot: Pilot[Any]) -> None:
-        await until(pilot, "4 others")
+        await until(pilot, "▲ since")
         await until(pilot, "gets worse")
 
     assert snap_compare(LoratuiApp(screen="training", run=str(run.path)), terminal_size=size, run_before=shown)
