@@ -38,6 +38,11 @@ def test_every_listed_command_is_there_and_helps(name: str) -> None:
     assert command.get_short_help_str(200)
 
 
+def test_the_queues_help_says_each_of_its_commands_whole(loratui: Loratui) -> None:
+    listed = loratui("queue", "--help").stdout.partition("Commands:")[2]
+    assert "at-boot" in listed and "add" in listed and "..." not in listed
+
+
 def test_help_names_every_command(loratui: Loratui) -> None:
     result = loratui("--help")
     assert result.returncode == 0

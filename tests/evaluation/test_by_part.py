@@ -55,3 +55,9 @@ def test_the_table_names_the_parts_with_their_intervals() -> None:
 def test_rows_of_one_part_have_no_table_of_their_own() -> None:
     found = document([BASE, MINE], items(("",) * 32), NAMES, Rules())
     assert found["parts"] == [] and not any("by part" in line.lower() for line in table(found, width=80))
+
+
+def test_a_part_of_one_row_is_counted_as_one() -> None:
+    parts = ("orders",) * 31 + ("chats",)
+    text = "\n".join(table(document([BASE, MINE], items(parts), NAMES, Rules()), width=80))
+    assert "chats, 1 row" in text and "chats, 1 rows" not in text

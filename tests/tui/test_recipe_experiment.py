@@ -126,7 +126,7 @@ async def test_a_field_is_marked_and_its_count_grows_with_the_next_one(homes: Pa
         values = app.state.draft.varied[RATE]
         assert values in text and "steps" in text and "to train all of them to the end" in text
         question, seen = app.screen._seen
-        for line in outlook_words(question, seen).splitlines()[2:5]:
+        for line in outlook_words(question, seen).splitlines()[3:5]:
             assert (
                 line.split()
                 == next(one for one in text.splitlines() if line.split()[1] in one.split()).split()[
@@ -237,7 +237,7 @@ async def test_home_lists_it_and_shows_the_table_that_the_command_prints(homes: 
         await until(pilot, "●")
         text = await until(pilot, "A makes the trial")
         assert isinstance(app.screen, ExperimentScreen)
-        words = {word for line in printed(experiment).splitlines()[2:5] for word in line.split()}
+        words = {word for line in printed(experiment).splitlines()[3:5] for word in line.split()}
         assert words <= set(text.split()), "what the command prints"
         assert "Two seeds of the same values differ by" in text and "├" in text
         assert app.screen.trial == 2, "the cursor is on the best one"

@@ -95,7 +95,7 @@ def drop(run: str) -> None:
     say(f"run {found.name} waits no more. Put it in again with: loratui queue add {found.typed}")
 
 
-@command.command()
+@command.command(short_help="Let RUN, which is over, go on when its turn comes.")
 @click.argument("run", metavar="RUN")
 def add(run: str) -> None:
     """Let RUN, which stopped, failed or was lost, go on when its turn comes."""
@@ -108,7 +108,7 @@ def add(run: str) -> None:
     _tell(found)
 
 
-@command.command(name="at-boot")
+@command.command(name="at-boot", short_help="Have the queue watched after each restart.")
 @click.option("--remove", is_flag=True, help="Take it away again.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def at_boot(remove: bool, yes: bool) -> None:

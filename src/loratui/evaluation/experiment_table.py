@@ -7,13 +7,11 @@ from statistics import fmean
 
 from loratui.core.errors import RunError
 from loratui.evaluation.experiment import Beside, Comparison, compare, words
-from loratui.experiments.advance import reached
-from loratui.experiments.directory import Experiment, Trial
+from loratui.experiments.directory import Experiment
+from loratui.experiments.standing import losses_there, under_way
 from loratui.experiments.vary import values_text
-from loratui.experiments.words import last_names, one_seed_words, state_of
+from loratui.experiments.words import Naming, last_names, one_seed_words, state_of
 from loratui.format import value_text
-from loratui.runs.states import UNTIL_WORDS
-from loratui.runs.status import Status
 
 CHART_WIDTH = 48
 LEAST_SCALE = 0.002
@@ -34,21 +32,23 @@ def listed_rows(experiments: Sequence[Experiment]) -> list[list[str]]:
     return rows
 
 
-def table_rows(experiment: Experiment, found: Comparison) -> list[list[str]]:
+def table_rows(experiment: Experiment, found: Comparison, naming: Naming = last_names) -> list[list[str]]:
     """A line a trial under the columns' names: its values, how far it came, its loss beside the best one's, its
     state.
     """
     keys = list(experiment.facts()["vary"])
-    rows = [["trial", *last_names(keys), "step", "held-out loss", "beside the best", "state"]]
+    rows = [["trial", *naming(keys), "step", "held-out loss", "beside the best", "state"]]
     for one in found.trials:
-        loss = "–" if one.loss is None else f"{one.loss:.4f}"
-        if one.trial.losses and len(one.trial.losses[-1]) > 1:
-            loss += f" ± {_half_range(one.trial.losses[-1]):.4f}"
+        there = losses_there(experiment, one.trial) if one.trial.state == "open" else []
+        losses, at = (there, one.trial.until) if there else (one.trial.losses[-1] if one.trial.losses else [], one.step)
+        loss = f"{fmean(losses):.4f}" if losses else "–"
+        if len(losses) > 1:
+            loss += f" ± {_half_range(losses):.4f}"
         text = words(one, found.noise)
         if one.best and not found.over:
             text = "ahead"
         values = [value_text(one.trial.values[key]) for key in keys]
-        step = f"{one.step:,}" if one.step else "–"
+        step = f"{at:,}" if at else "–"
         rows.append([str(one.trial.number), *values, step, loss, text, _state_words(experiment, one)])
     return rows
 
@@ -60,31 +60,10 @@ def _half_range(losses: Sequence[float]) -> float:
 def _state_words(experiment: Experiment, one: Beside) -> str:
     trial = one.trial
     if trial.state == "open":
-        return _under_way(experiment, trial)
+        return under_way(experiment, trial)
     if trial.state in ("failed", "too big"):
         return f"{trial.state}: {trial.why}"
     return "" if len(trial.losses) == len(trial.steps) else "stopped"
-
-
-def _under_way(experiment: Experiment, trial: Trial) -> str:
-    """How far an open trial is: a rung is decided once all have reached it."""
-    made = [run for name in trial.runs if (run := experiment.run(name)).plan_path.is_file()]
-    states = [run.status() for run in made]
-    held = [run.name for run, status in zip(made, states, strict=True) if _waits_for_person(status, trial.until)]
-    if held:
-        return f"{', '.join(held)} was stopped by a person"
-    there = [reached(run, trial.until, status) for run, status in zip(made, states, strict=True) if status.over]
-    losses = [loss for loss in there if loss is not None]
-    if len(losses) == len(trial.runs):
-        return f"at step {trial.until:,} held-out loss {fmean(losses):.4f}; waits for the others"
-    steps = [status.step for status in states if status.state != "queued"]
-    at = f", at {min(steps):,}" if len(steps) == len(trial.runs) and len(steps) == 1 else ""
-    turn = ", waits for its turn" if not steps and not losses else ""
-    return f"on its way to step {trial.until:,}{at or turn}"
-
-
-def _waits_for_person(status: Status, until: int) -> bool:
-    return status.state == "stopped" and status.step < until and not status.message.startswith(UNTIL_WORDS)
 
 
 def chart_of(found: Comparison) -> list[str]:

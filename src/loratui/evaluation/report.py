@@ -219,7 +219,7 @@ def part_lines(found: Document, *, width: int) -> list[str]:
         names = {name: measure_of(name) for name in _ordered(measured)}
         cells = [
             (
-                f"{one_line(one['part'], 11)}, {one['rows']:,} rows",
+                f"{one_line(one['part'], 11)}, {one['rows']:,} row{'' if one['rows'] == 1 else 's'}",
                 {
                     name: figure_cell(figure, names[name].unit)
                     for name, figure in one["sides"][number]["figures"].items()

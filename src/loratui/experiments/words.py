@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,14 @@ def last_names(keys: Sequence[str]) -> list[str]:
     return [key.rpartition(".")[2] for key in keys]
 
 
-def outlook_rows(question: Question, seen: Outlook) -> list[list[str]]:
+Naming = Callable[[Sequence[str]], list[str]]
+"""Names the columns of these plan keys."""
+
+
+def outlook_rows(question: Question, seen: Outlook, naming: Naming = last_names) -> list[list[str]]:
     """A line a trial under the columns' names: its values, its memory, where it stops, and why it is left out."""
     keys = list(question.varied)
-    rows = [["trial", *last_names(keys), MEMORY, "stops at", ""]]
+    rows = [["trial", *naming(keys), MEMORY, "stops at", ""]]
     for one in seen.trials:
         stops = ", ".join(f"{step:,}" for step in one.steps)
         left_out = f"left out: {one.why}" if one.state != "open" else one.why

@@ -138,6 +138,7 @@ class LoratuiApp(BackgroundLoading):
         if not self.begins_at_home:  # where it is a way on, it is seen
             self._first_notices.append(state.file.others_words())
         self.before_training = HOME
+        self._panel_before_training: Callable[[], Screen[Any]] | None = None
         """The screen from which the training screen was opened."""
         self.first_screen = screen or (HOME if self.begins_at_home else step)
         self._theme_problems: list[str] = []
@@ -272,7 +273,7 @@ class LoratuiApp(BackgroundLoading):
             self.pop_screen()
         before = self.screen.name
         if step == "training" and before in SCREEN_CLASSES and before != step:
-            self.before_training = before
+            self.before_training, self._panel_before_training = before, None
         self.switch_screen(step)
         if step in STEPS:
             self.state.choices.set_step(step)
@@ -306,10 +307,18 @@ class LoratuiApp(BackgroundLoading):
         """For links in the step bar."""
         self.open_step(step)
 
-    def show_other_run(self, path: str) -> None:
-        """Show a run on the training screen; the draft keeps its own."""
+    def show_other_run(self, path: str, panel: Callable[[], Screen[Any]] | None = None) -> None:
+        """Show a run on the training screen; the draft keeps its own. panel: makes the one that is led back to."""
         self.state.run.show(path)
         self.open_step("training")
+        self._panel_before_training = panel
+
+    def leave_training(self) -> None:
+        """Back to the screen from which the run was opened, and to the panel on it."""
+        panel = self._panel_before_training
+        self.open_step(self.before_training)
+        if panel is not None:
+            self.call_after_refresh(lambda: self.push_screen(panel()))
 
     def open_field(self, key: str) -> None:
         """Go to the recipe, to this field of the plan."""

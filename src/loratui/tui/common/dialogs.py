@@ -51,13 +51,16 @@ class ConfirmScreen(ModalScreen[bool]):
 
 
 class AskLineScreen(ModalScreen[str]):
-    """Returns what was typed, without spaces around it; an empty text where it was left with esc."""
+    """Returns what was typed, without spaces around it; an empty text where it was left with esc. needed: what is said
+    where nothing was typed; without it, that is an answer.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
 
-    def __init__(self, title: str, placeholder: str, value: str = "") -> None:
+    def __init__(self, title: str, placeholder: str, value: str = "", *, needed: str = "") -> None:
         super().__init__(classes="panel-over")
         self._title, self._placeholder, self._value = title, placeholder, value
+        self._needed = needed
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
@@ -66,13 +69,22 @@ class AskLineScreen(ModalScreen[str]):
             field = Input(self._value, placeholder=self._placeholder)
             field.cursor_blink = False
             yield field
+            said = Static(id="line-said")
+            said.display = False
+            yield said
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip())
+        typed = event.value.strip()
+        if self._needed and not typed:
+            said = self.query_one("#line-said", Static)
+            said.update(Content(f"✗ {self._needed}").stylize("$error"))
+            said.display = True
+            return
+        self.dismiss(typed)
 
     def action_leave(self) -> None:
         """Close without an answer."""

@@ -21,7 +21,7 @@ from loratui.experiments.words import MEMORY, outlook_lines, outlook_rows, trial
 from loratui.format import one_line
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.experiment import work as slow
-from loratui.tui.experiment.lines import labelled_lines, laid_out
+from loratui.tui.experiment.lines import field_names, labelled_lines, laid_out
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 START, SEEDS, STEPS, TRIALS = "start", "seeds", "steps", "trials"
 LABEL = 20
+VALUES_NEEDED = "Values are needed here; esc leaves them as they were."
 WAITING = "Working out what it takes …"
 
 
@@ -167,7 +168,7 @@ class TryScreen(ModalScreen[str]):
             return
         question, seen = self._seen
         width = max(40, self.query_one("#takes").content_size.width - 2)
-        rows = outlook_rows(question, seen)
+        rows = outlook_rows(question, seen, field_names)
         right = frozenset({rows[0].index(MEMORY, len(question.varied) + 1)})
         lines = [line for row in laid_out(rows, width, loose=1, right=right) for line in row]
         widget.update(Content("\n").join([*lines, Content(""), *labelled_lines(outlook_lines(question, seen), width)]))
@@ -220,7 +221,9 @@ class TryScreen(ModalScreen[str]):
     @work
     async def _change_values(self, key: str) -> None:
         title = f"Values of {fields()[key].title}, with commas between"
-        typed = await self.app.push_screen_wait(AskLineScreen(title, f"each {allowed(key)}", self.varied[key]))
+        needed = f"{VALUES_NEEDED} x on its line varies the field no more."
+        asked = AskLineScreen(title, f"each {allowed(key)}", self.varied[key], needed=needed)
+        typed = await self.app.push_screen_wait(asked)
         if typed:
             self._vary(key, typed)
             self._renew(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -49,9 +50,10 @@ class ExperimentScreen(ModalScreen[None]):
         Binding("pageup", "page(-1)", "Before", show=False, priority=True, tooltip="The lines before"),
     ]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, at: int = 0) -> None:
+        """at: number of the trial that the cursor is on; 0: the best one."""
         super().__init__(classes="panel-over")
-        self.experiment = name
+        self.experiment, self._at = name, at
         self.look: slow.Look | None = None
         self._busy = self._doing = False
         self._put = 0
@@ -115,7 +117,7 @@ class ExperimentScreen(ModalScreen[None]):
         right = frozenset({0, look.rows[0].index("step", 1)})
         head, *rows = laid_out(look.rows, width, loose=2, right=right)
         self.query_one("#trial-columns", Static).update(head[0])
-        at = self.trial_at(listed.highlighted)
+        at = self.trial_at(listed.highlighted) or self._at
         if at in (0, self._put):
             at = self._put = look.best or look.numbers[0]
         listed.clear_options()
@@ -163,9 +165,13 @@ class ExperimentScreen(ModalScreen[None]):
         found = [runs_home() / name for name in self.look.runs[self.trial]]
         made = [path for path in found if Run(path).plan_path.is_file()]
         if made:
-            self.app.show_other_run(str(made[-1]))
+            self._show(made[-1])
         else:
             self._say(f"Trial {self.trial} has no run yet: it waits for its turn.", "$warning")
+
+    def _show(self, path: Path) -> None:
+        name, at = self.experiment, self.trial
+        self.app.show_other_run(str(path), lambda: ExperimentScreen(name, at))
 
     def action_stop(self) -> None:
         """Let nothing of it go on."""
@@ -210,7 +216,7 @@ class ExperimentScreen(ModalScreen[None]):
                 return ""
             told = await resume.resume(self.app, run)
             if told:
-                self.app.show_other_run(str(run.path))
+                self._show(run.path)
             return told
 
         await self._do(trained())

@@ -84,6 +84,7 @@ def look_at(name: str) -> Look:
     from loratui.evaluation.experiment_table import chart_of, table_rows, verdict_lines
     from loratui.experiments.words import state_of
     from loratui.queue.wake import wake
+    from loratui.tui.experiment.lines import field_names
 
     experiment = find_experiment(name)
     wake()
@@ -93,7 +94,7 @@ def look_at(name: str) -> Look:
         state_of(experiment, found.over),
         experiment.is_open,
         found.over,
-        table_rows(experiment, found),
+        table_rows(experiment, found, field_names),
         [one.trial.number for one in found.trials],
         found.best.trial.number if found.best is not None else 0,
         chart_of(found),

@@ -105,6 +105,8 @@ class StepScreen(Screen[None]):
         self._said_since = 0.0
         self._explained: tuple[Term, ...] = ()
         """The words that are explained while nothing else is said, new to this person."""
+        self.covered = False
+        """Whether a panel has lain over it since it came to the front, and no other step."""
         self._known_change: Change | None = None
         """What had changed when the screen came to the front: it was told where it happened."""
 
@@ -166,6 +168,7 @@ class StepScreen(Screen[None]):
             super()._pop_result_callback()
 
     def on_screen_suspend(self) -> None:
+        self.covered = self in self.app.screen_stack
         self._was_read()
 
     def on_screen_resume(self) -> None:

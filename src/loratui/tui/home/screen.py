@@ -116,7 +116,7 @@ class HomeScreen(StepScreen):
         if self.app.begins_at_home or (self.listed.looked and not self.listed.lines):
             self.app.begins_at_home = False
             self.query_one(Doors).take_focus()
-        else:
+        elif not self.covered or self.focused is None:
             self.listed.rows.focus()
 
     def on_resize(self) -> None:

@@ -75,5 +75,6 @@ class TryingScreen(StepScreen):
         if len(offered) > 1:
             return typed_values(offered)
         title = f"Values of {fields()[key].title}, with commas between"
-        asked = AskLineScreen(title, f"each {allowed(key)}", typed_values(offered))
+        needed = "Values are needed here; esc leaves the field unmarked."
+        asked = AskLineScreen(title, f"each {allowed(key)}", typed_values(offered), needed=needed)
         return await self.app.push_screen_wait(asked)

@@ -27,6 +27,10 @@ class Condition:
     holds: Callable[[Followed], bool]
     otherwise: str
 
+    def otherwise_of(self, followed: Followed) -> str:
+        """What is missing of this run; empty where it holds."""
+        return "" if self.holds(followed) else self.otherwise
+
 
 def _has_fixes(followed: Followed) -> bool:
     from loratui.tui.training.mending import fixes_of  # here, so that a screen's keys do not wait for it
@@ -60,6 +64,8 @@ class RunAction:
     when: str = ""
     conditions: tuple[Condition, ...] = ()
     changes: bool = False
+    afterwards: str = ""
+    """What does this for a run that is over; RUN stands for its name."""
 
     def why_not(self, followed: Followed | None) -> str:
         """Why it cannot be done with this run now, in one sentence; empty where it can."""
@@ -68,8 +74,11 @@ class RunAction:
         if not followed.looked:
             return f"{self.label}: the run is still being read."
         if followed.status.state not in self.states:
-            return f"{self.label}: only {self.when}; it is {followed.status.state}."
-        missing = next((one.otherwise for one in self.conditions if not one.holds(followed)), "")
+            words = f"{self.label}: only {self.when}; it is {followed.status.state}."
+            if self.afterwards and followed.status.over and not WEIGHTS.otherwise_of(followed):
+                words += f" {self.afterwards.replace('RUN', followed.run.typed)}"
+            return words
+        missing = next(filter(None, (one.otherwise_of(followed) for one in self.conditions)), "")
         return f"{self.label}: {missing}." if missing else ""
 
 
@@ -94,6 +103,7 @@ ACTIONS: tuple[RunAction, ...] = (
         TRAINING,
         RUNNING,
         (READ,),
+        afterwards=f"{RUN['ask']} then ^g scores it, or loratui evaluate RUN.",
     ),
     RunAction(
         "resume",

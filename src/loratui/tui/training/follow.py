@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loratui.core.diagnosis import diagnose
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
+from loratui.experiments.standing import Standing, standing_of
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.failure import SPOILT
@@ -58,6 +59,8 @@ class Followed:
     """Whether its files have been looked at: before that its state is not known."""
     stall: str = ""
     """For how long no step has been made, and where the processes stand; empty where all is well."""
+    trial: Standing | None = None
+    """What it is in an experiment; None for a run that is no trial."""
     has_checkpoint: bool = False
     """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
 
@@ -112,11 +115,13 @@ class Followed:
         if self._mark() != self._seen or not self.whole:
             self._seen = self._mark()
             count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
-        had_checkpoint = self.has_checkpoint
+        had_checkpoint, stood_as = self.has_checkpoint, self.trial
+        self._look_for_its_experiment()
         self._look_for_checkpoints()
         diagnosed = self.whole and self._diagnose()
         self.looked = True
         news = count > 0 or diagnosed or self.stall != stood or len(self.warnings) != known
+        news = news or self.trial != stood_as
         return news or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
 
     def _take_new(self) -> int:
@@ -151,6 +156,12 @@ class Followed:
         curves = self.record.as_curves(finished=over, proposed=known.get("values"), bf16=known.get("bf16"))
         self.findings = diagnose(curves, self.plan)
         return self.findings != before
+
+    def _look_for_its_experiment(self) -> None:
+        try:
+            self.trial = standing_of(self.run)
+        except LoratuiError as error:
+            self.trial = Standing(error.sentence, open=False)
 
     def _look_for_checkpoints(self) -> None:
         """Only where something may have changed: each one has a file that grows with the run."""

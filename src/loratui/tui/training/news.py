@@ -44,8 +44,7 @@ def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
             Content.assemble(
                 ("■ ", "$warning"),
                 f"Stopped {f'at step {ended.step}' if ended.step else 'before its first step'}{saved}.  ",
-                (RUN["resume"], "bold $footer-key-foreground"),
-                " goes on from there" if ended.step else " starts it again",
+                *_going_on(followed, ended),
             )
         )
     elif status.state == "stopped" and status.message:  # by somebody else, as by scancel: no worker could say it
@@ -60,12 +59,23 @@ def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
                 "$text-muted"
             )
         )
+    if followed.trial is not None:
+        lines.append(Content(f"◆ {one_line(followed.trial.words, 400)}"))
     told = {line.plain for line in lines}
     lines += [line for line in finding_lines(followed) if line.plain not in told]
     if record.samples and len(lines) < 2:
         newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
         lines += [_sample_line(sample) for sample in newest[: max(1, (rows - len(lines)) // 2)]]
     return lines
+
+
+def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]:
+    """The key by which a stopped run goes on; of a trial that is still being compared the experiment does it."""
+    trial = followed.trial
+    if trial is not None and trial.open:
+        return []
+    onward = " goes on from there" if trial is None else " trains it to the end from there"
+    return [(RUN["resume"], "bold $footer-key-foreground"), onward if ended.step else " starts it again"]
 
 
 def _sample_line(sample: Sample) -> Content:

@@ -350,7 +350,7 @@ class TrainingScreen(StepScreen):
     def action_leave(self) -> None:
         """The whole run again; where it is shown, back to the screen from which this one was opened."""
         if self.window == Window():
-            self.app.open_step(self.app.before_training)
+            self.app.leave_training()
         else:
             self._look(Window())
 
