@@ -73,11 +73,10 @@ async def test_the_axis_proposes_itself_and_the_switch_is_seen(home: Path, size:
     run = record_run(home, steps=340)
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=size) as pilot:
-        text = await until(pilot, "loss (log)")
-        assert "g: linear" in text and "◆ held out" in text
+        told = ("loss (log)", "g: linear", "◆ held out")
+        await until(pilot, lambda: all(words in shown(app) for words in told))
         await pilot.press("g")
-        text = await until(pilot, lambda: "loss (log)" not in shown(app))
-        assert "g: log axis" in text
+        await until(pilot, lambda: "loss (log)" not in shown(app) and "g: log axis" in shown(app))
         await pilot.press("g")
         await until(pilot, "loss (log)")
 
