@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pictured
 import pytest
+from nothing_trains import needs_optuna, nothing_trains  # noqa: F401 (a fixture among them)
 from pictured import shown
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -25,11 +26,9 @@ from loratui.experiments.begin import begin
 from loratui.experiments.directory import Experiment, Trial, experiments
 from loratui.experiments.vary import read_varied
 from loratui.paths import runs_home
-from loratui.queue import wake
 from loratui.runs import row_losses
 from loratui.runs.row_losses import RowLosses
 from loratui.runs.waiting import read_queue
-from loratui.tui.app import LoratuiApp
 from loratui.tui.experiment.begin import TryScreen
 from loratui.tui.experiment.lines import laid_out
 from loratui.tui.experiment.screen import ExperimentScreen
@@ -38,15 +37,6 @@ from loratui.tui.recipe.tried import offered_values, typed_values
 from loratui.tui.wizard.draft import Draft, draft_from_json, draft_to_json
 
 RATE, RANK = "training.learning_rate", "lora.r"
-needs_optuna = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("optuna") is None, reason="the extra `try` is not installed"
-)
-
-
-@pytest.fixture(autouse=True)
-def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
-    monkeypatch.setattr(wake, "wake", lambda: False)
 
 
 async def until(pilot: Pilot[None], wanted: str | Callable[[], bool]) -> str:

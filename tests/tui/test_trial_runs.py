@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nothing_trains import needs_optuna, nothing_trains  # noqa: F401 (a fixture among them)
 from pictured import shown, until
 from recorded_run import record_run
 from wizard import SIZES, settled, wizard
@@ -18,7 +19,6 @@ from loratui.experiments.begin import begin
 from loratui.experiments.directory import Experiment, Trial
 from loratui.experiments.standing import standing_of
 from loratui.paths import runs_home
-from loratui.queue import wake
 from loratui.runs.states import UNTIL_WORDS
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import AskLineScreen
@@ -28,15 +28,6 @@ from loratui.tui.home.doors import Door
 from loratui.tui.recipe.screen import RecipeScreen
 
 RATE = "training.learning_rate"
-needs_optuna = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("optuna") is None, reason="the extra `try` is not installed"
-)
-
-
-@pytest.fixture(autouse=True)
-def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
-    monkeypatch.setattr(wake, "wake", lambda: False)
 
 
 def tried(**first: object) -> Experiment:

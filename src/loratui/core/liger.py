@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loratui.core.compiling import LEAST_CAPABILITY
+
 if TYPE_CHECKING:
     from loratui.core.architecture import ModelSpec
     from loratui.core.hardware import Device
     from loratui.core.plan import Plan
 
 PACKAGE = "liger-kernel"
-LEAST_CAPABILITY = (7, 0)
-"""Of a card that Triton writes kernels for (torch `utils/_triton.py`)."""
 
 _SILU, _GELU = ("rope", "rms_norm", "swiglu"), ("rope", "rms_norm", "geglu")
 KERNELS: dict[str, tuple[str, ...]] = {

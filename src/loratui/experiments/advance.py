@@ -24,7 +24,7 @@ from loratui.runs.enqueue import append, queue_again
 from loratui.runs.events import Failed
 from loratui.runs.history import other_events
 from loratui.runs.start import create_run, require_planned_gpu, with_absolute_paths
-from loratui.runs.states import UNTIL_WORDS
+from loratui.runs.states import stopped_by_person
 from loratui.runs.status import START_GRACE_SECONDS, Status, is_alive
 
 log = logging.getLogger("loratui.experiments")
@@ -92,7 +92,7 @@ def _one(experiment: Experiment, trial: Trial, name: str, seed: int) -> tuple[bo
     if status.state == "finished" or status.step > trial.until:
         words = f"run {name} is at step {status.step:,}, and was not evaluated at step {trial.until:,}."
         return False, trial.with_(state="failed", why=words)
-    if status.state == "stopped" and not status.message.startswith(UNTIL_WORDS):
+    if stopped_by_person(status.state, status.message):
         return False, trial  # a person did: it goes on when a person says so
     deaths = trial.deaths
     if status.state == "lost" and status.pid:

@@ -10,7 +10,7 @@ from loratui.experiments.advance import reached
 from loratui.experiments.directory import Experiment, Trial, experiments
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
-from loratui.runs.states import UNTIL_WORDS
+from loratui.runs.states import stopped_by_person
 from loratui.runs.status import Status
 
 WAITS = "waits for the others"
@@ -35,7 +35,11 @@ def under_way(experiment: Experiment, trial: Trial) -> str:
     """How far an open trial is: a rung is decided once all have reached it."""
     made = [run for name in trial.runs if (run := experiment.run(name)).plan_path.is_file()]
     states = [run.status() for run in made]
-    held = [run.name for run, status in zip(made, states, strict=True) if _waits_for_person(status, trial.until)]
+    held = [
+        run.name
+        for run, status in zip(made, states, strict=True)
+        if status.step < trial.until and stopped_by_person(status.state, status.message)
+    ]
     if held:
         return f"{', '.join(held)} was stopped by a person"
     if losses_there(experiment, trial):
@@ -44,10 +48,6 @@ def under_way(experiment: Experiment, trial: Trial) -> str:
     at = f", at {min(steps):,}" if len(steps) == len(trial.runs) and len(steps) == 1 else ""
     turn = ", waits for its turn" if not steps else ""
     return f"on its way to step {trial.until:,}{at or turn}"
-
-
-def _waits_for_person(status: Status, until: int) -> bool:
-    return status.state == "stopped" and status.step < until and not status.message.startswith(UNTIL_WORDS)
 
 
 @dataclass(frozen=True)

@@ -20,3 +20,8 @@ State = Literal[
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})
 UNTIL_WORDS = "it was to be trained until step"
 """How a worker says that it stopped where it was told to beforehand, and nobody stopped it."""
+
+
+def stopped_by_person(state: str, message: str) -> bool:
+    """Whether a run of this state and message was stopped by somebody, and not where it was to stop."""
+    return state == "stopped" and not message.startswith(UNTIL_WORDS)
