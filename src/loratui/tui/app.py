@@ -240,7 +240,10 @@ class LoratuiApp(BackgroundLoading):
                 self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
         if not gc.isenabled():  # as `open_interface` leaves it
             self.set_timer(START_SECONDS, collect_garbage_again)
-        self.call_after_refresh(self.look_up_all)  # what it imports and asks must not delay the first frame
+
+    def on_ready(self) -> None:
+        """The first frame is painted: what is imported and asked from here on does not delay it."""
+        self.look_up_all()
 
     def _terminal_gone(self) -> None:
         """SIGHUP: write the draft and be gone at once; painting to a dead terminal could block."""

@@ -51,7 +51,7 @@ class BackgroundLoading(App[None]):
         sampler = loading.start_sampler() if self.state.hardware.machine is None else None
         if sampler is not None and sampler.newest is not None:
             self._take(self._take_sampler, sampler)
-        self._take(self.call_after_refresh, self.look_up_the_rest)
+        self._take(self.look_up_the_rest)
         if sampler is not None and sampler.newest is None:
             while sampler.wait_for_sample(LATE_SECONDS) is None and not get_current_worker().is_cancelled:
                 pass
