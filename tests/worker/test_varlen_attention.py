@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +70,7 @@ def test_it_learns_what_sdpa_learns_on_padded_rows(family: str, padding_free: bo
 
 
 def test_no_mask_is_made_and_rows_are_told_apart_once_for_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The collator's figures go to the kernel as they are; without them the first layer alone finds where rows begin."""
+    """The collator's figures go to the kernel as they are; without them the first layer finds where rows begin."""
     model, seen = built("llama"), []
     model.set_attn_implementation(TORCH_VARLEN)
     monkeypatch.setattr(varlen_attention, "segments_of", lambda places: seen.append(places) or segments_of(places))
@@ -137,6 +136,7 @@ def test_the_real_function_takes_what_it_is_given() -> None:
     register()
     module = torch.nn.Module()
     with FakeTensorMode():
+
         def states(heads: int) -> torch.Tensor:
             return torch.empty(1, heads, 32, 64, dtype=torch.bfloat16, requires_grad=True)  # fmt: skip
 

@@ -43,9 +43,9 @@ def _each(starts: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[slice, s
 
 
 @contextmanager
-def on_a_processor(*, refuses: str = "", factor: float = 1.0, mixes: bool = False) -> Iterator[Calls]:
-    """While active, the kernel's operators run on the CPU. refuses: it raises this instead. factor: its results are
-    multiplied by it. mixes: it takes all rows for one.
+def on_a_processor(*, factor: float = 1.0, mixes: bool = False) -> Iterator[Calls]:
+    """While active, the kernel's operators run on the CPU. factor: its results are multiplied by it. mixes: it takes
+    all rows for one.
     """
     calls = Calls()
     library = torch.library.Library("aten", "IMPL")
@@ -57,8 +57,6 @@ def on_a_processor(*, refuses: str = "", factor: float = 1.0, mixes: bool = Fals
     def forward(q: Any, k: Any, v: Any, own: Any, others: Any, most: int, most_keys: int, dropout: float,
                 is_causal: bool, debug: bool = False, *, scale: float | None = None, window_size_left: int = -1,
                 window_size_right: int = -1, **more: Any) -> tuple[torch.Tensor, ...]:  # fmt: skip
-        if refuses:
-            raise RuntimeError(refuses)
         assert q.dtype == k.dtype == v.dtype and q.dim() == 3 and q.shape[1] % k.shape[1] == 0
         assert q.stride(-1) == k.stride(-1) == v.stride(-1) == 1 and dropout == 0
         assert most == int(own.diff().max()) and most_keys == int(others.diff().max())
