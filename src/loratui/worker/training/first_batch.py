@@ -51,7 +51,8 @@ class FirstBatch:
             (loss * self.scale).backward()
         _wait()
         took = time.perf_counter() - began
-        return took, [one.grad.detach().clone() for one in model.parameters() if one.grad is not None]
+        # no copies: the next pass makes gradients of its own
+        return took, [one.grad.detach() for one in model.parameters() if one.grad is not None]
 
     def as_before(self) -> None:
         """Put everything back that passes move."""
@@ -61,10 +62,10 @@ class FirstBatch:
 
 
 def apart(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """Norm of the difference of all gradients together over their norm."""
+    """Norm of the difference of all gradients together over their norm. wanted: here, or in the host's memory."""
     if [one.shape for one in found] != [one.shape for one in wanted]:
         return float("inf")
-    pairs = zip(found, wanted, strict=True)
+    pairs = ((one, other.to(one.device)) for one, other in zip(found, wanted, strict=True))
     squares = [((one.float() - other.float()).square().sum(), other.float().square().sum()) for one, other in pairs]
     difference, whole = (torch.stack(side).sum().sqrt() for side in zip(*squares, strict=True))
     return float(difference / whole) if float(whole) else float("inf") if float(difference) else 0.0

@@ -73,7 +73,8 @@ def try_varlen(trainer: Any, plan: Plan, plain: str) -> str:
     try:
         with without_dropout(trainer.model):
             model.set_attn_implementation(plain)
-            _, wanted = batch.one_pass([collator([row]) for row in rows], labels)
+            # a full run with its optimizer in the host's memory has no room for gradients twice
+            wanted = [one.cpu() for one in batch.one_pass([collator([row]) for row in rows], labels)[1]]
             model.set_attn_implementation(TORCH_VARLEN)
             try:
                 difference = apart(batch.one_pass([collator(rows)], labels)[1], wanted)
