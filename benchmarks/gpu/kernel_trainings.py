@@ -72,6 +72,16 @@ FLASH_CASES = {
     "flash attention, padding-free": {"model.attention": FLASH[0], "training.padding_free": True},
     "flash attention, packed": {"model.attention": FLASH[0], "training.packing": True, "training.batch_size": 2},
 }
+VARLEN = "torch_varlen"
+VARLEN_CASES = {
+    "torch's varlen attention, padding-free": {"model.attention": VARLEN, "training.padding_free": True},
+    "torch's varlen attention, packed": {
+        "model.attention": VARLEN,
+        "training.packing": True,
+        "training.batch_size": 2,
+    },
+}
+"""It ships with torch; where it is refused, `attention` of the result says what computed instead."""
 ON_A_CARD = {"training.precision": "fp32", "model.dtype": "fp32", "training.optimizer": "adamw_torch_fused"}
 """What a rehearsal on a processor takes instead: neither 16-bit formats nor bitsandbytes' optimizers run there."""
 
@@ -84,7 +94,8 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     if not provide(results, processes, MODEL, settings):
         return
     flash = FLASH_CASES if find_spec(FLASH[1]) else {}
-    for name, values in [*CASES.items(), *PAIRED_CASES.items(), *flash.items()][: settings["cases"] or None]:
+    wanted = [*CASES.items(), *VARLEN_CASES.items(), *PAIRED_CASES.items(), *flash.items()]
+    for name, values in wanted[: settings["cases"] or None]:
         argument = {**asked, "case": name, "values": {**BASE, **values}, "steps": 3 if tiny else STEPS}
         if tiny:
             argument["values"] |= {"training.batch_size": 2}

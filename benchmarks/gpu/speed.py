@@ -9,6 +9,8 @@ For each model and method, on the same rows in processes of their own:
                no checkpointing, bfloat16 weights, Liger's kernels where they are, the largest batch that fits
     compiled, uncompiled   what is proposed with that one switch set by hand (`SWITCHES`), and what compiling took
     liger                  the same with Liger's kernels instead of compiled blocks, and whether they stayed
+    varlen, padded         rows end to end by torch's own attention over rows of unlike length, and padded by sdpa in
+                           batches of like length; `settings.attention` says which attention stayed
 
 Beside each rate stands what share of the card's peak its content tokens make (operations of forward and backward;
 recomputing is not counted: model FLOP utilisation).
@@ -43,6 +45,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "compiled": {"training.compile": True, "training.liger": False},
     "uncompiled": {"training.compile": False},
     "liger": {"training.compile": False, "training.liger": True},
+    "varlen": {"model.attention": "torch_varlen", "training.padding_free": True, "training.group_by_length": False},
+    "padded": {"model.attention": "sdpa", "training.padding_free": False, "training.group_by_length": True},
 }
 """What is proposed, with one switch set by hand; a side that equals the proposal is not measured again."""
 SWITCHED_CASES = 2
@@ -288,6 +292,7 @@ def _adapter(plan: Any) -> Any:
 
 def _as_planned(plan: Any, *, cpu: bool) -> dict[str, Any]:
     """The plan's settings in TRL's words; grouping by length is transformers' own."""
+    from loratui.core.attention import is_flash
     from loratui.core.schedule import scheduler_arguments
 
     training = plan.training
@@ -304,7 +309,7 @@ def _as_planned(plan: Any, *, cpu: bool) -> dict[str, Any]:
         "max_grad_norm": training.max_grad_norm,
         "max_length": training.max_length,
         "packing": training.packing,
-        "padding_free": training.padding_free,
+        "padding_free": training.padding_free and is_flash(plan.model.attention),  # by sdpa: a mask over all rows
         "gradient_checkpointing": training.checkpointing,
         "logging_steps": 1,
         "seed": training.seed,
@@ -336,6 +341,8 @@ def _utilisation(asked: dict[str, Any], plan: Any, found: dict[str, Any]) -> dic
 
 def _settings(trainer: Any) -> dict[str, Any]:
     """What decided the rate, as the trainer has it."""
+    from loratui.core.attention import keeps_rows_apart
+
     args = trainer.args
     names = (
         "per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "packing",
@@ -344,5 +351,5 @@ def _settings(trainer: Any) -> dict[str, Any]:
     found = {name: getattr(args, name, None) for name in names}
     model = trainer.model
     found["attention"] = getattr(model.config, "_attn_implementation", None)
-    apart = not args.packing or "flash" in str(found["attention"])
+    apart = not args.packing or keeps_rows_apart(str(found["attention"]))
     return found | {"dtype": str(next(model.parameters()).dtype), "rows_kept_apart": apart}

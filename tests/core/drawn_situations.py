@@ -25,7 +25,7 @@ PINS: dict[str, tuple[Any, ...]] = {
     "method.quantization": ("none", "nf4", "fp4", "int8"),
     "method.double_quantization": (True, False),
     "model.dtype": ("fp32", "bf16", "fp16"),
-    "model.attention": ("sdpa", "eager", "flash_attention_2"),
+    "model.attention": ("sdpa", "eager", "flash_attention_2", "torch_varlen"),
     "training.precision": ("bf16", "fp16", "fp32"),
     "training.batch_size": (1, 2, 3, 4, 8, 16, 64),
     "training.accumulation": (1, 2, 5, 16),
@@ -122,7 +122,8 @@ def _device(chance: random.Random, cards: list[Any]) -> Device:
     device: Device = chance.choice(cards).device(chance.choice((1, 1, 1, 2, 3, 4, 8, 16)))
     if chance.random() < 0.3:
         device = replace(device, memory_free_bytes=round(device.memory_free_bytes * chance.uniform(0.05, 1)))
-    return replace(device, attention_kernels=("flash_attention_2",)) if chance.random() < 0.2 else device
+    kernel = chance.choice(("flash_attention_2", "torch_varlen"))
+    return replace(device, attention_kernels=(kernel,)) if chance.random() < 0.3 else device
 
 
 def _preset(chance: random.Random) -> Preset:

@@ -137,6 +137,7 @@ def test_families_are_known_by_their_beginning() -> None:
         ("T4", "flash_attention_2", "needs compute capability 8.0, and T4 has 7.5"),
         ("RTX 4090", "flash_attention_3", "needs compute capability 9.x, and RTX 4090 has 8.9"),
         ("RTX 4090", "flash_attention_2", ""),
+        ("RTX 4090", "torch_varlen", ""),
         ("T4", "sdpa", ""),
         ("T4", "kernels-community/flash-attn2", "needs compute capability 8.0, and T4 has 7.5"),
         ("RTX 4090", "kernels-community/vllm-flash-attn3@main", "needs compute capability 9.x, and RTX 4090 has 8.9"),

@@ -92,6 +92,23 @@ def test_the_estimate_is_within_three_percent_of_the_traced_peak(
     assert 0 <= traced.optimizer_bytes - found.parts["optimizer"] < 4 * 200
 
 
+@pytest.mark.parametrize("values", [{}, {"training.checkpointing": True}, {"method.kind": "full"}])
+def test_rows_end_to_end_by_torchs_own_attention_need_what_is_estimated(values: dict[str, Any]) -> None:
+    """No mask, however unlike the rows; the same rows under sdpa's mask need more."""
+    from loratui.worker.tracing.step import trace_step
+    from loratui.worker.varlen_attention import is_there
+
+    if not is_there():
+        pytest.skip("torch has it from 2.11 on")
+    free = {"training.batch_size": 4, "training.max_length": 512, "training.padding_free": True, **values}
+    plan, masked = (with_values(Plan(), {**free, "model.attention": name}) for name in ("torch_varlen", "sdpa"))
+    spec, data = read_config(QWEN3), DataFacts(100, (64, 512))
+    traced = trace_step(QWEN3, plan, rows=4, tokens=512, accumulates=True)
+    found = estimate(spec, plan, data, DEVICE)
+    assert found.tensors_bytes == pytest.approx(traced.peak_bytes, rel=0.03)
+    assert estimate(spec, masked, data, DEVICE).tensors_bytes > found.tensors_bytes
+
+
 def test_the_tracer_repeats_published_traces() -> None:
     """Qwen3-0.6B, rank 16 on all linear layers, bf16 with float32 adapters: 3.24 GiB for 2 rows of 512 tokens, and 2.43
     GiB for 4 of 2,048 with checkpointing (measured apart from this code).

@@ -10,18 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from loratui.core.attention import is_of_hub
+from loratui.core.attention import TORCH_VARLEN, is_of_hub
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
 
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
-Feature = Literal["flash_attention_2", "flash_attention_3", "hub_kernels", "nf4", "int8", "8bit", "paged", "several"]
+Feature = Literal[
+    "flash_attention_2", "flash_attention_3", "hub_kernels", "torch_varlen", "nf4", "int8", "8bit", "paged", "several"
+]
 Format = Literal["bf16", "fp16", "fp32"]
 FEATURES: dict[Feature, str] = {
     "flash_attention_2": "flash-attention 2 (its package)",
     "flash_attention_3": "flash-attention 3",
     "hub_kernels": "Attention of the hub's kernels",
+    "torch_varlen": "torch's attention over rows of unlike length",
     "nf4": "A base in 4 bit",
     "int8": "A base in 8 bit",
     "8bit": "An 8-bit optimizer",
@@ -50,6 +53,7 @@ class Accelerator:
 
 _HOPPER = "is written for NVIDIA's Hopper cards (flash-attention's README)"
 _NO_FLASH = "transformers takes the package on CUDA and ROCm alone (is_flash_attn_2_available)"
+_NO_VARLEN = "torch has its kernel for CUDA and ROCm alone (native_functions.yaml, _flash_attention_forward)"
 ACCELERATORS: dict[Vendor, Accelerator] = {
     "nvidia": Accelerator(
         called="NVIDIA",
@@ -72,7 +76,7 @@ ACCELERATORS: dict[Vendor, Accelerator] = {
         torch_device="xpu",
         wheels="pip install torch --index-url https://download.pytorch.org/whl/xpu",
         pci_vendor="0x8086",
-        lacks={"flash_attention_2": _NO_FLASH, "flash_attention_3": _HOPPER},
+        lacks={"flash_attention_2": _NO_FLASH, "flash_attention_3": _HOPPER, "torch_varlen": _NO_VARLEN},
     ),
     "apple": Accelerator(
         called="Apple",
@@ -82,6 +86,7 @@ ACCELERATORS: dict[Vendor, Accelerator] = {
         lacks={
             "flash_attention_2": _NO_FLASH,
             "flash_attention_3": _HOPPER,
+            "torch_varlen": _NO_VARLEN,
             "hub_kernels": "the flash kernels of kernels-community are built for CUDA, ROCm and XPU",
             "int8": "bitsandbytes 0.50 has 4-bit kernels for MPS and no 8-bit ones",
             "8bit": "bitsandbytes 0.50 has no 8-bit optimizer for MPS",
@@ -120,11 +125,8 @@ def attention_feature(attention: str) -> Feature | None:
     """What an attention needs of a card beyond torch itself."""
     if is_of_hub(attention):
         return "hub_kernels"
-    return (
-        "flash_attention_2"
-        if attention == "flash_attention_2"
-        else ("flash_attention_3" if attention == "flash_attention_3" else None)
-    )
+    own: tuple[Feature, ...] = ("flash_attention_2", "flash_attention_3", TORCH_VARLEN)
+    return next((feature for feature in own if feature == attention), None)
 
 
 def quantisation_feature(quantization: str) -> Feature | None:

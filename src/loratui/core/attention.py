@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -11,9 +11,12 @@ HUB_KERNEL = r"^kernels-community/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9._-]+)?$
 other people's repositories none is taken: they are programs, and transformers refuses them as well."""
 
 Attention = (
-    Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"]
+    Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "torch_varlen"]
     | Annotated[str, Field(pattern=HUB_KERNEL, description="a kernel of the hub (kernels-community/flash-attn3)")]
 )
+TORCH_VARLEN: Final = "torch_varlen"
+"""torch's own attention over rows of unlike length (`torch.nn.attention.varlen`): no package, and no mask. It is flash
+attention 2's kernel in torch's build, with a name that neither transformers nor `is_flash` takes for the package's."""
 FLASH_KERNELS = ("flash_attention_3", "flash_attention_2")
 """Those of packages that keep rows apart without a mask, the fastest first."""
 
@@ -28,6 +31,11 @@ def is_flash(attention: str) -> bool:
     them by their names (`utils/generic.py`, `is_flash_attention_requested`).
     """
     return "flash" in attention
+
+
+def keeps_rows_apart(attention: str) -> bool:
+    """Whether it keeps rows that lie end to end apart by where each begins, without a mask."""
+    return is_flash(attention) or attention == TORCH_VARLEN
 
 
 def flash_version(attention: str) -> int:

@@ -165,7 +165,8 @@ class Device:
     known.
     """
     attention_kernels: tuple[str, ...] = ()
-    """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
+    """Values of `model.attention` that the installed packages offer beside sdpa: `flash_attention_2`, or `torch_varlen`
+    where torch is new enough."""
     liger: bool = False
     """Whether the package liger-kernel is installed here, and Triton, which its kernels are written in."""
     learned: LearnedMemory | None = None

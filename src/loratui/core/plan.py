@@ -50,7 +50,9 @@ class ModelSection(Document):
         "bf16", title="Weights", description="Number format in which the base model's weights are held."
     )
     attention: Attention = Field(
-        "sdpa", title="Attention", description="Attention kernel: torch's own, a package's, or one of the hub."
+        "sdpa",
+        title="Attention",
+        description="Attention kernel: torch's own (sdpa, torch_varlen), a package's, or one of the hub.",
     )
     trust_remote_code: bool = Field(
         False,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loratui.core.accelerators import vendor_fault
 from loratui.core.architecture import ModelSpec
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.compiling import why_not_compiled
 from loratui.core.dataset import DataFacts
@@ -27,6 +28,7 @@ from loratui.core.recommendation import two_sizes
 from loratui.core.schedule import Schedule
 from loratui.core.situation import supposed_words
 from loratui.core.time import predict
+from loratui.core.varlen import why_no_varlen
 from loratui.format import size
 
 HOT_LORA_RATE = 3e-3
@@ -85,7 +87,8 @@ def warnings_for(
     computes = plan.model.dtype if plan.training.precision == "fp32" else plan.training.precision
     fault = kernel_fault(plan.model.attention, device, spec, computes)
     if fault:
-        yield f"{fault} The run would fail: use model.attention = {'eager' if without_sdpa(spec) else 'sdpa'}."
+        end = "go on without it" if plan.model.attention == TORCH_VARLEN and device.kind == "gpu" else "fail"
+        yield f"{fault} The run would {end}: use model.attention = {'eager' if without_sdpa(spec) else 'sdpa'}."
     if plan.training.packing and plan.model.attention == "eager":
         yield (
             "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be "
@@ -95,7 +98,7 @@ def warnings_for(
         yield f"{lacking[0]} The run would be refused. {lacking[1]}"
     if plan.training.compile and (reason := why_not_compiled(plan)):
         yield f"{reason} The run would be refused."
-    if reason := why_no_liger(plan):
+    if reason := why_no_liger(plan) or why_no_varlen(plan):
         yield f"{reason} The run would be refused."
     yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan, proposed_rate)

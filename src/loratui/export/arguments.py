@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.schedule import scheduler_arguments
 from loratui.export.document import Carrier, Rows
 
@@ -80,6 +81,24 @@ def liger(carrier: Carrier) -> dict[str, Any]:
         "use_liger_kernel": True,
         "liger_kernel_config": {"cross_entropy": False, "fused_linear_cross_entropy": False},
     }
+
+
+def attention(carrier: Carrier) -> str:
+    """The attention that another tool is told. torch_varlen is made known to transformers by this program alone."""
+    asked = str(carrier["model.attention"])
+    if asked != TORCH_VARLEN:
+        return asked
+    carrier.leave("model.attention", f"{TORCH_VARLEN} is made known to transformers by loratui; sdpa is written.")
+    return "sdpa"
+
+
+def without_padding(carrier: Carrier) -> bool:
+    """`padding_free` for a tool that can do it: not where the attention that is written would need a mask for it."""
+    asked = bool(carrier["training.padding_free"])
+    if not asked or carrier.plan.model.attention != TORCH_VARLEN or carrier.plan.training.packing:
+        return asked
+    carrier.leave("training.padding_free", "by sdpa it costs a mask over all rows of a batch; they are padded.")
+    return False
 
 
 def leave_patience(carrier: Carrier, tool: str) -> None:

@@ -8,7 +8,7 @@ from loratui.core.attention import is_flash
 from loratui.core.liger import AXOLOTL_PLUGIN, AXOLOTL_SWITCHES
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
-from loratui.export.arguments import compiled
+from loratui.export.arguments import attention, compiled
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.export.preferences import axolotl_rows, axolotl_settings
@@ -179,7 +179,7 @@ def _numbers(carrier: Carrier) -> dict[str, Any]:
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",
         "tf32": False,
-        "attn_implementation": carrier["model.attention"],
+        "attn_implementation": attention(carrier),
     }
 
 

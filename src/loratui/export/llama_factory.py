@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from loratui.core.plan import Plan
-from loratui.export.arguments import leave_patience, training_arguments
+from loratui.export.arguments import attention, leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.export.preferences import llama_factory_settings
@@ -28,11 +28,12 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
     common(carrier, rows)
     leave_patience(carrier, TOOL)
     sft = plan.training.objective == "sft"
+    kernel = attention(carrier)
     document: dict[str, Any] = {
         "model_name_or_path": carrier["model.id"],
         **({"model_revision": plan.model.revision} if carrier["model.revision"] else {}),
         "trust_remote_code": carrier["model.trust_remote_code"],
-        "flash_attn": ATTENTION.get(carrier["model.attention"], "auto"),
+        "flash_attn": ATTENTION.get(kernel, "auto"),
         **({"stage": "pt" if rows.kind == "text" else "sft"} if sft else llama_factory_settings(carrier)),
         "do_train": True,
     }
@@ -45,7 +46,7 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
         carrier.say("rows that are tokens already: LLaMA-Factory reads text only.")
     if not rows.all_answers_train:
         carrier.say("answers marked to bear no loss: LLaMA-Factory learns from every answer of a conversation.")
-    if plan.model.attention not in ATTENTION:
+    if kernel not in ATTENTION:
         carrier.leave("model.attention", "LLaMA-Factory has no such kernel; it chooses one.")
     document |= {
         "cutoff_len": carrier["training.max_length"],

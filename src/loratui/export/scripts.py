@@ -7,7 +7,7 @@ import pprint
 from typing import Any
 
 from loratui.core.plan import Plan
-from loratui.export.arguments import training_arguments
+from loratui.export.arguments import attention, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header
 from loratui.export.memory import Elsewhere
 from loratui.export.script_text import (
@@ -143,7 +143,7 @@ def _values(carrier: Carrier, rows: Rows) -> dict[str, Any]:
         "REVISION": carrier["model.revision"] or None,
         "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"],
         "DTYPE": Code(f"torch.{FORMATS[carrier['model.dtype']]}"),
-        "ATTENTION": carrier["model.attention"],
+        "ATTENTION": attention(carrier),
         "CHAT_TEMPLATE": carrier["model.chat_template"],
         "TRAIN_ROWS": rows.train,
         "TEST_ROWS": rows.test if rows.held_out and plan.evaluation.every_steps else None,

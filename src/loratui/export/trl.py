@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loratui.core.plan import Plan
-from loratui.export.arguments import leave_patience, training_arguments
+from loratui.export.arguments import attention, leave_patience, training_arguments, without_padding
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.export.torch_code import FORMATS
@@ -23,7 +23,7 @@ def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None)
         **({"model_revision": plan.model.revision} if carrier["model.revision"] else {}),
         "trust_remote_code": carrier["model.trust_remote_code"],
         "dtype": FORMATS[carrier["model.dtype"]],
-        "attn_implementation": carrier["model.attention"],
+        "attn_implementation": attention(carrier),
         "dataset_name": rows.folder,
         "dataset_train_split": "train",
         "dataset_test_split": "test",
@@ -32,7 +32,7 @@ def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None)
     document |= {
         "max_length": carrier["training.max_length"],
         "packing": carrier["training.packing"],
-        "padding_free": carrier["training.padding_free"],
+        "padding_free": without_padding(carrier),
         "eval_packing": False,
         "shuffle_dataset": False,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from loratui.core.plan import Plan
-from loratui.export.arguments import leave_patience, training_arguments
+from loratui.export.arguments import attention, leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header
 from loratui.export.memory import Elsewhere
 from loratui.export.script_text import LOAD_MODEL
@@ -117,7 +117,7 @@ def _constants(carrier: Carrier, rows: Rows) -> dict[str, Any]:
         "REVISION": carrier["model.revision"] or None,
         "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"],
         "DTYPE": Code(f"torch.{FORMATS[carrier['model.dtype']]}"),
-        "ATTENTION": carrier["model.attention"],
+        "ATTENTION": attention(carrier),
         "QUANTIZATION": quantization_of(carrier),
         "CHAT_TEMPLATE": template,
         "TRAIN_ROWS": rows.train,

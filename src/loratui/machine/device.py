@@ -8,10 +8,14 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from loratui.core.accelerators import torch_build
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Gpu, Host, Machine
 from loratui.core.processor_formats import instructions
+from loratui.core.varlen import SINCE
 from loratui.machine.catalogue import find_gpu, match_reported
+from loratui.machine.processor_formats import torch_version
 
 GIB = 2**30
 KERNEL_PACKAGES = {"flash_attention_3": "flash_attn_interface", "flash_attention_2": "flash_attn"}
@@ -177,8 +181,18 @@ def _together(gpus: Sequence[Gpu]) -> Device:
 
 @lru_cache(maxsize=1)
 def installed_kernels() -> tuple[str, ...]:
-    """Values of `model.attention` whose packages are installed; nothing is imported."""
-    return tuple(kernel for kernel, package in KERNEL_PACKAGES.items() if find_spec(package) is not None)
+    """Values of `model.attention` whose packages are installed, and torch's own over rows of unlike length where this
+    torch has it; nothing is imported.
+    """
+    found = tuple(kernel for kernel, package in KERNEL_PACKAGES.items() if find_spec(package) is not None)
+    return (*found, TORCH_VARLEN) if has_varlen(torch_version()) else found
+
+
+def has_varlen(version: str) -> bool:
+    """Whether torch of this version attends over rows of unlike length on NVIDIA's cards; empty: there is no torch."""
+    release = re.match(r"(\d+)\.(\d+)", version)
+    new = release is not None and (int(release[1]), int(release[2])) >= SINCE
+    return new and torch_build(version) in ("", "CUDA")
 
 
 @lru_cache(maxsize=1)

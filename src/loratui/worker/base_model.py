@@ -13,11 +13,13 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.format import first_line
 from loratui.runs.result import require_undamaged
 from loratui.worker.plain_words import plain_words
+from loratui.worker.varlen_attention import register
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """A plan's names of number formats, in torch."""
@@ -74,6 +76,8 @@ def load_base(
         require_undamaged(folder)
     if quantization is not None:
         options["quantization_config"] = quantization
+    if attention == TORCH_VARLEN:
+        register()
     if attention:
         options["attn_implementation"] = attention
     try:

@@ -169,6 +169,8 @@ def attention_checks() -> Checks:
         name for name in ("flash_attn", "flash_attn_interface", "xformers", "kernels") if importlib.util.find_spec(name)
     ]
     meaning = f"sdpa runs by {', '.join(works)} kernels" + (f"; {', '.join(packages)} installed." if packages else ".")
+    if device.type == "cuda":
+        meaning += f" torch_varlen {'runs' if varlen_works(dtype) else 'does not run here'}."
     fused = {"flash", "memory-efficient", "cuDNN"} & set(works)
     if not works:
         yield Check(name="attention", state="fault", meaning="No attention kernel runs here.", mend="Reinstall torch.")
@@ -184,6 +186,24 @@ def attention_checks() -> Checks:
         )
     else:
         yield Check(name="attention", state="ok", meaning=meaning)
+
+
+def varlen_works(dtype: Any) -> bool:
+    """Whether torch's own attention over rows of unlike length runs on the card, forward and backward."""
+    import torch
+
+    from loratui.worker.varlen_attention import is_there, varlen_attention
+
+    if not is_there():
+        return False
+    query, key = (torch.randn(1, heads, 64, 64, device="cuda", dtype=dtype, requires_grad=True) for heads in (4, 2))
+    starts = torch.tensor([0, 24, 64], dtype=torch.int32, device="cuda")
+    rows: dict[str, Any] = {"cu_seq_lens_q": starts, "cu_seq_lens_k": starts, "max_length_q": 40, "max_length_k": 40}
+    try:
+        varlen_attention(torch.nn.Linear(1, 1), query, key, key, None, **rows)[0].sum().backward()
+    except (RuntimeError, NotImplementedError):  # no kernel of it for this card
+        return False
+    return query.grad is not None and bool(query.grad.isfinite().all())
 
 
 def accelerate_checks() -> Checks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from loratui.core.architecture import ModelSpec
-from loratui.core.attention import is_flash
+from loratui.core.attention import TORCH_VARLEN, is_flash
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.liger import fused
@@ -185,17 +185,20 @@ def _loaded(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int]:
 
 def _carried(plan: Plan, software: Software) -> Plan:
     """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads, what it cannot divide it
-    copies."""
+    copies, and where it has no torch_varlen it takes sdpa."""
     if plan.hardware.parallelism != "ddp" and not software.divides:
         plan = plan.model_copy(update={"hardware": plan.hardware.model_copy(update={"parallelism": "ddp"})})
     training = plan.training
+    masked = plan.model.attention == TORCH_VARLEN and not software.varlen
+    if masked:
+        plan = plan.model_copy(update={"model": plan.model.model_copy(update={"attention": "sdpa"})})
     changes = {
         **({"packing": False} if training.packing and not software.packs else {}),
         **({"compile": False} if training.compile and not software.compiles else {}),
         **({"liger": False} if training.liger and not software.liger else {}),
         **(
             {"padding_free": False}
-            if training.padding_free and not training.packing and not software.padding_free
+            if training.padding_free and not training.packing and (masked or not software.padding_free)
             else {}
         ),
     }

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from loratui.core.architecture import Linear, ModelSpec
-from loratui.core.attention import is_flash
+from loratui.core.attention import keeps_rows_apart
 from loratui.core.lora_targets import resolve_targets
 from loratui.core.memory.block import Attention, Roles, block, final_norm, roles
 from loratui.core.memory.formats import Formats
@@ -87,7 +87,7 @@ class _Pass(NamedTuple):
     def masked(self, index: int) -> bool:
         """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the
         rows."""
-        if is_flash(self.kernel):
+        if keeps_rows_apart(self.kernel):
             return False
         window = self.spec.sliding_window
         slides = (

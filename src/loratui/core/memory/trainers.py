@@ -50,7 +50,8 @@ class Software(NamedTuple):
     allocator with `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a
     matrix of its own. packs, padding_free, compiles: whether the export carries these over; else rows are padded, and
     blocks plain. liger: whether the plan's Liger kernels are counted; of other tools they are not, since their option
-    of that name changes the loss as well (`MENDS`). divides: whether weights that the plan divides among GPUs
+    of that name changes the loss as well (`MENDS`). varlen: whether it has torch_varlen, which is registered by this
+    program; others take sdpa, and pad. divides: whether weights that the plan divides among GPUs
     (`hardware.parallelism = fsdp`) are divided there; what is exported is not: each GPU holds a whole copy.
     """
 
@@ -68,6 +69,7 @@ class Software(NamedTuple):
     padding_free: bool = True
     compiles: bool = True
     liger: bool = False
+    varlen: bool = False
     divides: bool = True
     offloads: bool = False
     unties_head: bool = False
@@ -87,9 +89,10 @@ LORATUI = Software(
     qlora_adapter=4,
     widens_inputs=False,
     liger=True,
+    varlen=True,
     source="trl 1.16 trl/kernels/chunked_logprob.py; adapters as worker/adapter_formats.py holds them",
 )
-TRL = LORATUI._replace(name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, divides=False)
+TRL = LORATUI._replace(name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, varlen=False, divides=False)
 """`trl sft` is the trainer that this program drives; it holds the adapters of quantised models in bfloat16."""
 TRANSFORMERS = Software(
     "transformers",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
-from loratui.core.attention import is_flash
+from loratui.core.attention import keeps_rows_apart
 from loratui.core.dataset import PIECE_TOKENS
 from loratui.core.operations import expected_longest, grouped_longest
 from loratui.core.recommend.context import Context
@@ -145,7 +145,7 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
     """`training.padding_free`: where the attention keeps the rows of a batch apart by itself."""
     attention = str(context.get("model.attention"))
     fault = kernel_fault(attention, context.device, context.spec, str(context.get("training.precision")))
-    value = is_flash(attention) and not fault and not context.get("training.packing")
+    value = keeps_rows_apart(attention) and not fault and not context.get("training.packing")
     yield Recommendation(
         "training.padding_free",
         value,
@@ -158,7 +158,8 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
         else "Without flash attention rows end to end are kept apart by a mask over all of them, which costs the "
         "square of the batch.",
         f"attention = {attention}, packing = {'yes' if context.get('training.packing') else 'no'}",
-        "trl 1.16 `padding_free`: for flash attention's kernels; Kundu et al. 2024 (2407.09105).",
+        "trl 1.16 `padding_free`: its collator says where each row begins, as flash attention's kernels want it; Kundu "
+        "et al. 2024 (2407.09105).",
         up="True: as fast as the rows are long, whatever their neighbours; nothing else changes.",
         down="False: each row is padded to the longest of its batch.",
     )

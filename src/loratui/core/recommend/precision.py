@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from loratui.core import rules_of_thumb
 from loratui.core.accelerators import ACCELERATORS, attention_feature, best_format, lack
 from loratui.core.architecture import ModelSpec
-from loratui.core.attention import FLASH_KERNELS, flash_version, is_flash, is_of_hub, needs_gpu
+from loratui.core.attention import (
+    FLASH_KERNELS,
+    TORCH_VARLEN,
+    flash_version,
+    is_of_hub,
+    keeps_rows_apart,
+    needs_gpu,
+)
 from loratui.core.capabilities import capabilities, fp16_share
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
@@ -15,6 +22,7 @@ from loratui.core.plan import Precision
 from loratui.core.processor_formats import LEAST_GAIN, LEAST_WIDTH, gain_at
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
+from loratui.core.varlen import HEAD_STEP, UNTRIED, why_no_varlen
 
 WITHOUT_SDPA = {
     "gemma2": "Gemma 2 caps its attention scores, which torch's fused kernel cannot do.",
@@ -170,13 +178,16 @@ def _up(device: Device) -> str:
 
 
 def fastest_kernel(context: Context) -> str:
-    """The flash attention that is installed, and that the card, the number format and the model run; empty where there
-    is none.
+    """The flash attention that is installed, and that the card, the number format and the model run; else torch's own
+    over rows of unlike length, for answers on one of NVIDIA's cards; empty where there is none.
     """
     spec, device, precision = context.spec, context.device, str(context.get("training.precision"))
     if not spec.known or (device.compute_capability is None and device.vendor == "nvidia"):
         return ""
-    installed = (kernel for kernel in FLASH_KERNELS if kernel in device.attention_kernels)
+    alone = device.vendor == "nvidia" and device.count == 1
+    wanted = context.plan({"model.attention": TORCH_VARLEN})
+    own = (TORCH_VARLEN,) if alone and not why_no_varlen(wanted) else ()
+    installed = (kernel for kernel in (*FLASH_KERNELS, *own) if kernel in device.attention_kernels)
     return next((kernel for kernel in installed if not kernel_fault(kernel, device, spec, precision)), "")
 
 
@@ -184,14 +195,14 @@ def kernel_fault(kernel: str, device: Device, spec: ModelSpec, precision: str) -
     """Why a kernel cannot run here, in a sentence; empty where it can, or where nothing speaks against it.
 
     flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most
-    256.
+    256. torch's own is version 2, and its heads are a multiple of 8 (torch 2.13 `flash_attn/flash_api.cpp`).
     """
     if needs_gpu(kernel) and device.kind != "gpu":
         return f"{kernel} runs on NVIDIA GPUs only."
     feature = attention_feature(kernel)
     if device.kind == "gpu" and feature and (why := lack(device.vendor, feature)):
         return f"{kernel} does not work on {ACCELERATORS[device.vendor].called}'s cards: {why}."
-    if not is_flash(kernel):
+    if not keeps_rows_apart(kernel):
         return ""
     capability = device.compute_capability
     if capability is not None:
@@ -205,13 +216,29 @@ def kernel_fault(kernel: str, device: Device, spec: ModelSpec, precision: str) -
         return f"{kernel} computes in 16 bits only, and training.precision is fp32."
     if spec.head_dim > MOST_FLASH_HEAD:
         return f"{kernel} takes heads of at most {MOST_FLASH_HEAD}, and this model's have {spec.head_dim}."
-    lacks = spec.family in WITHOUT_FLASH and not is_of_hub(kernel)
+    if kernel == TORCH_VARLEN and spec.head_dim % HEAD_STEP:
+        return f"{kernel} takes heads that are a multiple of {HEAD_STEP}, and this model's have {spec.head_dim}."
+    plain = kernel == TORCH_VARLEN and without_sdpa(spec)  # neither a cap nor sinks, nor a class of its own making
+    lacks = plain or (spec.family in WITHOUT_FLASH and not is_of_hub(kernel))
     return f"{kernel} does not compute the attention of {spec.family}." if lacks else ""
 
 
 def _attention(context: Context) -> Iterator[Recommendation]:
     reason, kernel = without_sdpa(context.spec), fastest_kernel(context)
-    if kernel:
+    if kernel == TORCH_VARLEN:
+        yield Recommendation(
+            "model.attention",
+            kernel,
+            "It ships with torch and keeps the rows of a batch apart without a mask, so that none is padded. It is "
+            f"tried beside sdpa on the first batch and dropped where it refuses or differs: {UNTRIED}.",
+            f"{context.spec.family}, heads of {context.spec.head_dim}, {context.get('training.precision')}, no package "
+            f"of flash attention → {kernel}",
+            "torch 2.13 torch.nn.attention.varlen and its flash_attn/flash_api.cpp (flash attention 2); Dao 2023 "
+            "(2307.08691).",
+            up="flash_attention_2 or 3 by their packages: the same attention, whose speed is known.",
+            down="sdpa: padding is computed, and a mask is kept.",
+        )
+    elif kernel:
         yield Recommendation(
             "model.attention",
             kernel,
@@ -240,6 +267,7 @@ def _attention(context: Context) -> Iterator[Recommendation]:
             f"{context.spec.family} runs on torch's fused kernel → sdpa",
             "torch.nn.functional.scaled_dot_product_attention.",
             up="flash_attention_2 or 3 by their packages, or kernels-community/flash-attn2 or flash-attn3 by "
-            "the package kernels: no padding, and some percent faster on long rows.",
+            "the package kernels: no padding, and some percent faster on long rows. torch_varlen, torch's own from "
+            "2.11 on, does without padding too, on one card; its speed is not known yet.",
             down="eager: keeps the scores, so memory grows with the square of the length.",
         )

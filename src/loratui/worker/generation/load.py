@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, GenerationConfig
 
-from loratui.core.attention import needs_gpu
+from loratui.core.attention import TORCH_VARLEN, needs_gpu
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.format import first_line
 from loratui.runs.result import require_undamaged
@@ -37,7 +37,9 @@ class LoadedModels:
         self._request = request
         self.dtype = _dtype(request.dtype, self.device, Path(request.base))
         self.attention = request.attention
-        if self.device.type != "cuda" and request.attention and needs_gpu(request.attention):
+        if request.attention == TORCH_VARLEN:
+            self.attention = "sdpa"  # it is for rows that lie end to end, as they do in training alone
+        elif self.device.type != "cuda" and request.attention and needs_gpu(request.attention):
             self.attention = "sdpa"
             tell(f"{request.attention} needs a GPU: sdpa takes its place here")
         tell(f"reading the weights of {Path(request.base).name} onto {self.device}")

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.base_model import DTYPES
 from loratui.worker.tracing.quantised import quantise
+from loratui.worker.varlen_attention import register
 
 
 def load_config(config: dict[str, Any]) -> Any:
@@ -30,6 +32,8 @@ def attention_of(config: Any, asked: str) -> str:
     """The attention that the class can run: "eager" where it has no fused one (Gemma 2, gpt-oss)."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    if asked == TORCH_VARLEN:
+        register()
     kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     return "eager" if asked == "sdpa" and not getattr(kind, "_supports_sdpa", False) else asked
 

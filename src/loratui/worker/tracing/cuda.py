@@ -21,6 +21,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from loratui.worker.varlen_attention import is_there
+
 FLOAT32_NAMES = (
     "layer_norm",
     "native_layer_norm",
@@ -68,6 +70,9 @@ def _functions(names: tuple[str, ...]) -> set[Any]:
 _FLOAT32 = _functions(FLOAT32_NAMES)
 _FLOAT32_RESULT = _functions(FLOAT32_RESULT_NAMES)
 _LOW = (torch.bfloat16, torch.float16)
+ROW_ROOM = 128
+"""Tokens more for each row that torch's attention over rows of unlike length leaves between them in its backward pass
+(`flash_api.cpp`, mha_varlen_bwd)."""
 
 
 def _widen(value: Any) -> Any:
@@ -158,13 +163,26 @@ def attention_kernels() -> dict[Any, Any]:
         del room, delta
         return gradients
 
+    def by_rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        query, key, value, sums = args[1], args[2], args[3], args[5]
+        more = ROW_ROOM * (args[6].shape[0] - 1)
+        room = query.new_empty(query.shape[0] + more, *query.shape[1:], dtype=torch.float32)
+        delta = sums.new_empty(sums.shape[0], sums.shape[1] + more)
+        gradients = tuple(torch.empty_like(item) for item in (query, key, value))
+        if key.shape[1] != query.shape[1]:
+            wide = [item.new_empty(item.shape[0], query.shape[1], item.shape[2]) for item in (key, value)]
+            del wide
+        del room, delta
+        return gradients
+
     def grouped(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         first, second = args[0], args[1]
         ends: Any = kwargs["offs"] if "offs" in kwargs else args[2]
         groups = [] if first.dim() == 2 and second.dim() == 3 else [ends.shape[0]]
         return first.new_empty(*groups, first.shape[-2], second.shape[-1])
 
-    return {
+    own = {torch.ops.torch_attn._varlen_attn_backward.default: by_rows} if is_there() else {}
+    return own | {
         aten._grouped_mm.default: grouped,
         aten._scaled_dot_product_flash_attention_for_cpu.default: forward,
         aten._scaled_dot_product_flash_attention_for_cpu_backward.default: backward,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.attention import keeps_rows_apart
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.core.preferences import computes_reference, estimates_kl, holds_copy, is_preference
@@ -119,7 +120,7 @@ def trace_step(
         traced.optimizer_bytes = watch.live_bytes - before
         if not accumulates:
             optimizer.zero_grad(set_to_none=True)
-        inputs = _inputs(rows, tokens, padded)
+        inputs = _end_to_end(rows, tokens) if keeps_rows_apart(plan.model.attention) else _inputs(rows, tokens, padded)
         watch.start_phase("forward")
         if is_preference(plan):
             losses = {"dpo": _pair_loss, "kto": _judged_loss, "orpo": _odds_loss}
@@ -154,6 +155,21 @@ def _inputs(rows: int, tokens: int, padded: bool) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": numbers, "labels": torch.zeros_like(numbers)}
     inputs["attention_mask"] = torch.ones_like(numbers)
     return inputs
+
+
+def _end_to_end(rows: int, tokens: int) -> dict[str, Any]:
+    """Rows of one length that lie end to end, and where each begins, as TRL's collator says it."""
+    numbers = torch.zeros(1, rows * tokens, dtype=torch.int64)
+    starts = torch.zeros(rows + 1, dtype=torch.int32)
+    return {
+        "input_ids": numbers,
+        "labels": torch.zeros_like(numbers),
+        "position_ids": torch.zeros_like(numbers),
+        "cu_seq_lens_q": starts,
+        "cu_seq_lens_k": starts,
+        "max_length_q": tokens,
+        "max_length_k": tokens,
+    }
 
 
 def _loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:

@@ -15,7 +15,7 @@ from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VER
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.accelerators import ACCELERATORS, Vendor, best_format, vendor_fault
-from loratui.core.attention import is_of_hub, needs_gpu
+from loratui.core.attention import TORCH_VARLEN, is_of_hub, needs_gpu
 from loratui.core.compiling import why_not_compiled
 from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
@@ -23,8 +23,10 @@ from loratui.core.liger import SWITCHES, why_no_liger
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
+from loratui.core.varlen import SINCE, why_no_varlen
 from loratui.machine.other_cards import other_cards
 from loratui.worker.shape import shape_of
+from loratui.worker.varlen_attention import is_there
 
 NEVER = 2**31 - 1
 """A step number that no run reaches."""
@@ -117,12 +119,20 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(reason, hint="Set training.compile to false.")
     if reason := why_no_liger(plan):
         raise PlanError(reason, hint="Set training.liger to false.")
+    if reason := why_no_varlen(plan):
+        raise PlanError(reason, hint="Set model.attention to sdpa.")
     _check_attention(plan.model.attention, device)
 
 
 def _check_attention(attention: str, device: DeviceTraits) -> None:
     if device.kind == "cpu" and needs_gpu(attention):
         raise PlanError(f"model.attention = {attention} needs a GPU.", hint="Set it to sdpa.")
+    if attention == TORCH_VARLEN and not is_there():
+        raise PlanError(
+            f"model.attention = {attention} comes with torch {'.'.join(map(str, SINCE))} and later, and "
+            f"this is torch {torch.__version__}.",
+            hint="Set it to sdpa.",
+        )
     if is_of_hub(attention) and not is_kernels_available():
         raise PlanError(
             f"model.attention = {attention} comes from the hub by the package kernels, which is not installed, or in a "

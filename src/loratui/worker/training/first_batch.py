@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,20 +30,29 @@ class FirstBatch:
         self.batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
         self.scale = LOSS_SCALE if plan.training.precision == "fp16" else 1.0
 
-    def one_pass(self) -> tuple[float, list[torch.Tensor]]:
-        """Seconds of a forward and backward pass, and the gradients; each draws the same numbers of chance."""
+    def one_pass(
+        self, parts: Sequence[dict[str, Any]] = (), labels: int | None = None
+    ) -> tuple[float, list[torch.Tensor]]:
+        """Seconds of a forward and backward pass, and the gradients; each draws the same numbers of chance.
+
+        parts: what is passed instead of the batch, one after another; their gradients are summed. labels: tokens that
+        bear loss in all of them together.
+        """
         set_chance(self.chance)
         trainer, model = self.trainer, self.trainer.model
         model.train()
         model.zero_grad(set_to_none=True)
         _wait()
+        counted = {} if labels is None else {"num_items_in_batch": labels}
         began = time.perf_counter()
-        with trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
-            loss = trainer.compute_loss(model, dict(self.batch))
-        (loss * self.scale).backward()
+        for part in [trainer._prepare_inputs(part) for part in parts] or [self.batch]:
+            with trainer.accelerator.autocast(), trainer.compute_loss_context_manager():
+                loss = trainer.compute_loss(model, dict(part), **counted)
+            (loss * self.scale).backward()
         _wait()
         took = time.perf_counter() - began
-        return took, [one.grad.detach().clone() for one in model.parameters() if one.grad is not None]
+        # no copies: the next pass makes gradients of its own
+        return took, [one.grad.detach() for one in model.parameters() if one.grad is not None]
 
     def as_before(self) -> None:
         """Put everything back that passes move."""
@@ -52,10 +62,10 @@ class FirstBatch:
 
 
 def apart(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """Norm of the difference of all gradients together over their norm."""
+    """Norm of the difference of all gradients together over their norm. wanted: here, or in the host's memory."""
     if [one.shape for one in found] != [one.shape for one in wanted]:
         return float("inf")
-    pairs = zip(found, wanted, strict=True)
+    pairs = ((one, other.to(one.device)) for one, other in zip(found, wanted, strict=True))
     squares = [((one.float() - other.float()).square().sum(), other.float().square().sum()) for one, other in pairs]
     difference, whole = (torch.stack(side).sum().sqrt() for side in zip(*squares, strict=True))
     return float(difference / whole) if float(whole) else float("inf") if float(difference) else 0.0

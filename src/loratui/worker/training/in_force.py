@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from loratui.core.attention import TORCH_VARLEN
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
@@ -20,6 +21,7 @@ from loratui.worker.training.liger import liger_modules
 from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer
 from loratui.worker.training.preferring import Preferring
 from loratui.worker.training.trainer import Obedient
+from loratui.worker.training.varlen import has_varlen
 
 OWN = {
     "dpo": ("beta", "label_smoothing", "sft_weight", "length_weight"),
@@ -56,6 +58,8 @@ def measured(trainer: Obedient) -> dict[str, Any]:
         found["compiled_blocks"] = blocks
     if modules := liger_modules(trainer.model):
         found["liger_modules"] = modules
+    if has_varlen(trainer.model):
+        found["attention"] = TORCH_VARLEN
     own: Any = trainer
     if isinstance(trainer, Preferring):
         found["beta"] = own.beta

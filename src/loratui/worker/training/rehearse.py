@@ -254,6 +254,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
     from loratui.worker.training.session import Session
+    from loratui.worker.training.varlen import as_computed
 
     short = rehearsed_plan(plan)
     session = Session(run, short, Journal(run, writes=False), Requests())
@@ -285,7 +286,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
         model: Any = trainer.model
         remember(
             run,
-            plan,
+            as_computed(plan, trainer),
             prepared,
             session.device,
             model.config.to_dict(),

@@ -28,14 +28,7 @@ from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
 from loratui.worker.training.compiled import Compiled, compile_blocks
-from loratui.worker.training.config import (
-    check,
-    find_device,
-    is_sharded,
-    lora_config,
-    require_gpu,
-    sft_config,
-)
+from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.divided_base import require_own_shares, share_of
 from loratui.worker.training.evaluate import Answering
@@ -66,6 +59,7 @@ from loratui.worker.training.resume import (
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.told import tell_data
 from loratui.worker.training.trainer import Obedient, make_trainer
+from loratui.worker.training.varlen import as_computed, use_varlen
 from loratui.worker.training.weights_read import weights_told
 
 log = logging.getLogger("loratui")
@@ -191,7 +185,8 @@ class Session:
         return self._compile(trainer), prepared
 
     def _compile(self, trainer: Obedient) -> Obedient:
-        """The trainer with Liger's kernels or compiled blocks where the plan asks for them; what is refused is told."""
+        """The trainer with what is tried on the first batch, where the plan asks for it; what is refused is told."""
+        use_varlen(trainer, self.plan, self.journal)
         use_liger(trainer, self.plan, self.journal)
         if not self.plan.training.compile:
             return trainer
@@ -280,7 +275,8 @@ class Session:
         if self.rank == 0:
             model: Any = trainer.model
             config = model.config.to_dict()
-            trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, config, self.compiled))
+            plan = as_computed(self.plan, trainer)
+            trainer.add_callback(Measuring(self.run, plan, prepared, self.device, config, self.compiled))
         return callback
 
     def _conclude(self, trainer: Obedient, callback: RunCallback, seconds: float) -> Outcome:
