@@ -278,6 +278,15 @@ def test_a_block_keeps_as_much_less_as_is_counted() -> None:
     assert found["measured"] == found["counted"] > 0
 
 
+@pytest.mark.skipif(not INSTALLED, reason="liger-kernel and Triton are not installed")
+def test_the_campaigns_side_with_ligers_kernels_is_measured_with_them(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(files / "model")
+    (tmp_path / "rows.jsonl").symlink_to(files / "rows.jsonl")
+    found = interpreted("campaign", str(tmp_path))
+    assert found["liger"] is True and found["settings"]["use_liger_kernel"]
+    assert found["steps"] >= 1 and found["tokens_per_second"] > 0
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not (INSTALLED and torch.cuda.is_available()), reason="needs a card and liger-kernel")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

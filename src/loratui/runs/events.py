@@ -96,9 +96,7 @@ class Data(OfParts, Event):
 
 
 class Rehearsal(Event):
-    """The rehearsal passed; what it measured. ways: content tokens a second, by `padded` and `end_to_end` rows.
-    compiled: of a plan whose blocks are compiled, seconds of compiling and of a pass before and after it. liger: where
-    Liger's kernels were tried, seconds of a pass without and with them."""
+    """What a rehearsal found. ways: content tokens a second; compiled, liger: seconds of a pass without and with."""
 
     kind = "rehearsal"
     seconds_per_step: float | None = None
