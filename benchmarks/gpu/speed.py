@@ -61,7 +61,7 @@ PROPOSING_SECONDS = 12.0
 PACKED_BATCHES = (16, 8, 4, 2)
 HELD_KEYS = ("evaluation.every_steps=0", "saving.every_steps=0", "dataset.eval_fraction=0", "training.epochs=20")
 """What every side does without."""
-TINY_KEYS = ("training.batch_size=2", "training.max_length=64")
+TINY_KEYS = ("training.batch_size=2", "training.accumulation=1", "training.max_length=64")
 """What a processor can bear, in a rehearsal."""
 
 

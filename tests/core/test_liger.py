@@ -9,7 +9,7 @@ import pytest
 
 from loratui.core.dataset import uniform
 from loratui.core.hardware import Device
-from loratui.core.liger import KERNELS, SWITCHES, fused, liger_config, why_no_liger
+from loratui.core.liger import KERNELS, SWITCHES, fused, liger_config, verdict, why_no_liger
 from loratui.core.measured import LIGER_GAIN, Measurement, learned_speed
 from loratui.core.memory.traits import TRAITS
 from loratui.core.plan import Plan
@@ -170,3 +170,20 @@ def test_what_cannot_be_together_is_said() -> None:
     assert why_no_liger(several).startswith("training.liger = true is for one device")
     both = with_values(Plan(), {"training.liger": True, "training.compile": True})
     assert "do the same work" in why_no_liger(both) and not why_no_liger(Plan())
+
+
+def test_the_rehearsal_says_which_kernels_end_the_run_sooner() -> None:
+    plain = with_values(Plan(), {"training.accumulation": 4})
+    asked, compiling = (with_values(plain, {f"training.{key}": True}) for key in ("liger", "compile"))
+    found = {"plain_seconds": 0.2, "liger_seconds": 0.15, "refused": ""}
+    message, fix = verdict(plain, found, {}) or ("", {})
+    assert "150 ms with Liger's kernels and 200 ms without" in message and fix == {"training.liger": True}
+    assert verdict(asked, found, {}) is None and verdict(plain, found | {"liger_seconds": 0.195}, {}) is None
+    message, fix = verdict(asked, found | {"plain_seconds": 0.12}, {}) or ("", {})
+    assert "120 ms without" in message and fix == {"training.liger": False}
+    assert verdict(plain, {}, {}) is None and verdict(plain, found | {"refused": "they fail here"}, {}) is None
+    compiled = {"seconds": 60.0, "compiled_seconds": 0.1, "steps": 100, "refused": ""}
+    message, fix = verdict(compiling, found, compiled) or ("", {})  # 60 s against 100 s
+    assert "1 min 00 s to compile" in message and fix == {"training.compile": False, "training.liger": True}
+    assert verdict(compiling, found, compiled | {"steps": 1_000}) is None, "600 s against 460 s"
+    assert verdict(compiling, found, compiled | {"refused": "no compiler"}) == verdict(plain, found, {})

@@ -7,6 +7,8 @@ The kernels themselves are as they are.
 
     TRITON_INTERPRET=1 python tests/worker/liger_case.py FOLDER METHOD CHECKPOINTING
 
+    … liger_case.py campaign FOLDER
+
 prints JSON: what was found wrong with the table of kernels, what was said, losses and the difference of weights.
 """
 
@@ -143,11 +145,38 @@ def spared() -> dict[str, Any]:
     return {"measured": measured, "counted": counted}
 
 
+def campaign(folder: Path) -> dict[str, Any]:
+    """What the campaign on a card measures of the side with Liger's kernels (`benchmarks/gpu/speed.py`)."""
+    interpreter._implicit_cvt = _as_compiled
+    from liger_kernel.ops import rms_norm
+
+    rms_norm.rsqrt = _rsqrt
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    sys.path[:0] = [str(benchmarks / "gpu"), str(benchmarks)]
+    import speed
+    from test_liger_kernels import planned
+
+    from loratui.core.plan_text import plan_to_toml
+
+    rows = [{"instruction": f"Count to {n}.", "output": " ".join(map(str, range(n)))} for n in range(2, 10)]
+    (folder / "alpaca.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    plan = planned(
+        folder, training__liger=False, training__batch_size=1, training__max_length=64, dataset__eval_fraction=0.0,
+        evaluation__every_steps=0,
+    )  # fmt: skip
+    asked = {"name": speed.CASES[0][0], "tiny": True, "rows": str(folder / "alpaca.jsonl"), "seconds": 0.01}
+    return speed.measure(asked | {"plan": plan_to_toml(plan), "side": "liger"})
+
+
+def asked_for(what: str, *arguments: str) -> dict[str, Any]:
+    """What a command line asks for."""
+    if what == "spared":
+        return spared()
+    if what == "campaign":
+        return campaign(Path(arguments[0]))
+    return main(Path(what), arguments[0], arguments[1] == "yes")
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    print(
-        "\n"
-        + json.dumps(
-            spared() if sys.argv[1:] == ["spared"] else main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "yes")
-        )
-    )
+    print("\n" + json.dumps(asked_for(*sys.argv[1:])))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from tiny_model import write_rows, write_tiny_model
 
 from loratui.core.errors import PlanError
@@ -81,7 +82,7 @@ def trained(trainer: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a processor by g++")
 def test_a_compiled_training_learns_what_a_plain_one_learns_under_the_same_names(files: Path, tmp_path: Path) -> None:
     """By torch's own compiler, over batches of several lengths, with checkpoints. All weights are trained: then one
-    graph serves every block.
+    graph serves every block. A run that goes on from its middle compiles anew, on another batch, and learns the same.
     """
     full = {"method__kind": "full", "training__learning_rate": 1e-3}
     plain, _ = session(files, tmp_path / "plain", planned(files, training__compile=False, **full)).build()
@@ -101,12 +102,35 @@ def test_a_compiled_training_learns_what_a_plain_one_learns_under_the_same_names
     for name, weight in weights.items():
         assert torch.allclose(weight, plain_weights[name], atol=1e-3), name
     assert stored_names(tmp_path / "plain", "model") == stored_names(tmp_path / "compiled", "model")
+    shutil.rmtree(tmp_path / "compiled/checkpoints/checkpoint-4")
+    torch._dynamo.reset()
+    one.journal.close("stopped")
+    resumed, rest = gone_on_with(one.run)
+    assert resumed.compiled.blocks == LAYERS and not resumed.compiled.refused
+    assert rest == pytest.approx(losses[2:], rel=1e-5) and rest != pytest.approx(losses[:2], rel=1e-5)
+    with safe_open(tmp_path / "compiled/checkpoints/checkpoint-4/model.safetensors", "pt") as stored:
+        for name in stored.keys():  # noqa: SIM118 (no mapping)
+            assert torch.allclose(stored.get_tensor(name), weights[name], atol=1e-5), name
+
+
+def gone_on_with(run: Any) -> tuple[Any, list[float]]:
+    """A run's worker anew, from its last checkpoint: its session, and the losses of the steps that it made."""
+    from loratui.runs.events import EventTail, Started, Step
+    from loratui.worker.training.journal import Journal
+    from loratui.worker.training.session import Session
+    from loratui.worker.training.signals import Requests
+
+    one, seen = Session(run, run.plan(), Journal(run), Requests()), EventTail(run.events_path)
+    seen.new_events()
+    with torch._inductor.config.patch(compile_threads=1):
+        assert one.execute().state == "finished"
+    events = seen.new_events()
+    assert next(event for event in events if isinstance(event, Started)).resumed_from == "checkpoint-2"
+    return one, [event.loss for event in events if isinstance(event, Step)]
 
 
 def stored_names(run: Path, kind: str) -> list[str]:
     """Of the weights in a run's last checkpoint."""
-    from safetensors import safe_open
-
     with safe_open(run / f"checkpoints/checkpoint-4/{kind}.safetensors", "pt") as stored:
         return sorted(stored.keys())
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_model import write_rows, write_tiny_model
@@ -15,15 +16,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs.start import create_run
+from loratui.worker.training.known import known, plain
+from loratui.worker.training.later import fetch
 
 pytestmark = pytest.mark.worker
-WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "masked_scatter_backward", "_unique2")
 """Operators whose result a card must hand to the processor: `.item()`, a tensor in an `if`, shapes that depend on
 values."""
 STEPS, TOLD = 2, 3
 """Waits to tell a step: its loss, the norm of its gradient, and all other figures in one transfer."""
-OF_TRANSFORMERS = "transformers/masking_utils.py"
-"""transformers 5.23 asks the device in each pass whether a batch has padding at all."""
 NOT_ON_THE_DEVICE = (
     "trl/trainer/sft_trainer.py:torch_call",
     "accelerate/data_loader.py:__iter__",
@@ -41,7 +42,7 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
-        chosen = args[1] if name == "index" else ()
+        chosen = args[1] if name.strip("_").startswith(("index_put", "unsafe_index_put")) or name == "index" else ()
         masked = any(one is not None and one.dtype == torch.bool for one in chosen)  # how many rows that makes is asked
         if name in WAITING or masked:
             self.note()
@@ -92,55 +93,40 @@ def waits(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return Counter(found)
 
 
-@pytest.mark.parametrize("padding_free", [False, True])
+@pytest.fixture(params=[False, True], ids=["whole", "compact"])
+def compact(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether TRL's head takes the tokens that bear loss out of their batch by a mask, as it does on a card."""
+    monkeypatch.setattr("trl.trainer.utils._use_triton", lambda device: bool(request.param))
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("kind", ["padded", "end to end", "dpo", "orpo", "kto"])
+@pytest.mark.usefixtures("compact")
 def test_only_telling_a_step_waits_however_many_passes_it_has(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding_free: bool
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    of_rows = {"padded": {}, "end to end": {"training__padding_free": True}}
+    changes = of_rows[kind] if kind in of_rows else preferring(files, kind)
     found = {}
     for passes in (1, 4):
-        trainer = built(
-            files, tmp_path / str(passes), training__accumulation=passes, training__padding_free=padding_free
-        )
-        places = waits(trainer, monkeypatch)
-        masks = sum(n for place, n in places.items() if place.startswith(OF_TRANSFORMERS))
-        assert masks <= 2 * passes * STEPS, places
-        found[passes] = sum(places.values()) - masks
+        trainer = built(files, tmp_path / str(passes), training__accumulation=passes, **changes)
+        found[passes] = sum(waits(trainer, monkeypatch).values())
     # one more: the mean loss of the whole training, once at its end
     assert found == {1: TOLD * STEPS + 1, 4: TOLD * STEPS + 1}
 
 
-OF_TRLS_LOSS = {"dpo": "trl/trainer/dpo_trainer.py:_compute_loss", "kto": "trl/trainer/kto_trainer.py:_compute_loss"}
-"""What TRL 1.16 asks of the device in the middle of its losses: which tokens are answers (whose logits are averaged),
-and, for KTO, which rows are wanted."""
-WAITS_OF_A_PASS = {"dpo": 2, "orpo": 0, "kto": 18}
-
-
 @pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
-def test_a_pass_over_pairs_waits_only_for_what_its_loss_asks(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
-) -> None:
-    found = {}
-    for passes in (1, 4):
-        trainer = built(files, tmp_path / str(passes), training__accumulation=passes, **preferring(files, objective))
-        places = waits(trainer, monkeypatch)
-        masks = sum(n for place, n in places.items() if place.startswith(OF_TRANSFORMERS))
-        inside = places[OF_TRLS_LOSS.get(objective, "")]
-        assert inside <= WAITS_OF_A_PASS[objective] * passes * STEPS, places
-        found[passes] = sum(places.values()) - masks - inside
-    assert found[1] == found[4], "what is told is told once a step"
-
-
-@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+@pytest.mark.usefixtures("compact")
 def test_loss_gradients_and_figures_of_pairs_are_trls_own(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
-    """Bit for bit: what a training tells and learns, with figures that are fetched once a step and in every pass."""
-    from loratui.worker.training import orpo_trainer, preference_trainer
-
+    """Bit for bit: what a training tells and learns, with figures that are fetched once a step and in every pass, and
+    with batches of which the processor knows what they hold and of which it does not.
+    """
     told = {}
     for later in (True, False):
-        for module in (orpo_trainer, preference_trainer):
-            monkeypatch.setattr(module, "may_answer_later", lambda trainer, later=later: later)
+        if not later:
+            ask_the_device(monkeypatch)
         place = tmp_path / str(later)
         trainer = built(files, place, training__accumulation=3, **preferring(files, objective))
         trainer.train()
@@ -151,6 +137,35 @@ def test_loss_gradients_and_figures_of_pairs_are_trls_own(
     assert all(type(value) in (int, float) for one in told[True][0] for value in one.values())
     assert told[True][0][0]["num_tokens"] > 0
     assert all(torch.equal(one, other) for one, other in zip(told[True][1], told[False][1], strict=True))
+
+
+def test_a_batch_of_one_kind_of_answers_has_figures_of_that_kind_alone(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {}
+    for later in (True, False):
+        if not later:
+            ask_the_device(monkeypatch)
+        trainer = built(files, tmp_path / str(later), **preferring(files, "kto"))
+        rows = [row for row in trainer.train_dataset if row["label"]][:2]
+        trainer.train_dataset = rows
+        batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        trainer.model.train()
+        loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
+        fetch(trainer._metrics["train"])
+        told[later] = float(loss.detach()), dict(trainer._metrics["train"])
+    assert told[True] == told[False]
+    assert "rewards/chosen" in told[True][1] and not {"rewards/rejected", "rewards/margins"} & set(told[True][1])
+
+
+def ask_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TRL does by itself: every figure at once, and what a batch holds, too."""
+    from loratui.worker.training import orpo_trainer, preference_trainer, trainer
+
+    for module in (orpo_trainer, preference_trainer):
+        monkeypatch.setattr(module, "may_answer_later", lambda trainer: False)
+    monkeypatch.setattr(trainer, "KnownBatches", lambda collator: collator)
 
 
 def preferring(files: Path, objective: str) -> dict[str, Any]:
@@ -166,10 +181,13 @@ def preferring(files: Path, objective: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("padding_free", [False, True])
 @pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.usefixtures("compact")
 def test_loss_gradients_and_figures_are_trls_own(
     files: Path, tmp_path: Path, padding_free: bool, counted: bool
 ) -> None:
-    """Bit for bit, over the passes of one step; with and without the tokens of the whole step."""
+    """Bit for bit, over the passes of one step; with and without the tokens of the whole step. Theirs are batches of
+    which the device is asked.
+    """
     from trl.trainer.sft_trainer import SFTTrainer
 
     trainer = built(files, tmp_path / "run", training__padding_free=padding_free)
@@ -184,7 +202,8 @@ def test_loss_gradients_and_figures_are_trls_own(
         trainer._total_train_tokens = 0
         losses = []
         for batch in batches:
-            loss = compute(model, dict(batch), num_items_in_batch=items)
+            given = dict(batch) if name == "ours" else {column: plain(tensor) for column, tensor in batch.items()}
+            loss = compute(model, given, num_items_in_batch=items)
             loss.backward()
             losses.append(loss.detach().clone())
         if name == "ours":
@@ -217,11 +236,15 @@ def test_bfloat16_on_a_processor_learns_what_float32_learns(files: Path, tmp_pat
         assert float(found[name].norm() / found["fp32"].norm()) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.usefixtures("compact")
 def test_a_pass_without_a_token_to_learn_is_a_finite_zero(files: Path, tmp_path: Path) -> None:
     trainer = built(files, tmp_path / "run")
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    batch["labels"] = torch.full_like(batch["labels"], -100)
+    batch["labels"] = known(torch.full_like(plain(batch["labels"]), -100), np.full(batch["labels"].shape, -100))
     trainer.model.train()
-    assert float(trainer.compute_loss(trainer.model, batch).detach()) == 0.0
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert all(not one.grad.any() for one in trainer.model.parameters() if one.grad is not None)
     trainer._fetch()
     assert trainer._metrics["train"]["mean_token_accuracy"] == [0.0]

@@ -171,6 +171,90 @@ def test_what_computes_the_same_stays_and_is_counted(
     assert measured(trainer)["liger_modules"] == 2 * LAYERS + 1
 
 
+class Clock:
+    """Goes on by a thousandth of a second whenever it is read, and by what something slow takes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def slowed(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """The same forward pass, which takes a second."""
+
+        def slow(module: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+            self.now += 1.0
+            return forward(module, hidden_states)  # type: ignore[no-any-return]
+
+        return slow
+
+
+@pytest.mark.parametrize(
+    ("asked", "compiled", "slow", "fix"),
+    [
+        (True, False, "liger", {"training.liger": False}),
+        (False, False, "plain", {"training.liger": True}),
+        (False, True, "plain", {"training.compile": False, "training.liger": True}),
+    ],
+)
+def test_a_rehearsal_weighs_ligers_kernels_and_goes_on_with_what_was_planned(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    asked: bool, compiled: bool, slow: str, fix: dict[str, bool],
+) -> None:  # fmt: skip
+    """It tells which was faster and what would take it; the next step's loss is the one without a comparison."""
+    from transformers import trainer as library
+    from transformers.models.llama import modeling_llama
+
+    from loratui.runs.events import EventTail
+    from loratui.worker.training import first_batch, liger, rehearse
+    from loratui.worker.training import session as module
+    from loratui.worker.training.compiled import compiled_blocks
+    from loratui.worker.training.journal import Journal
+    from loratui.worker.training.peaks import Measure
+
+    clock, plain = Clock(), modeling_llama.LlamaRMSNorm.forward
+    monkeypatch.setattr(first_batch, "time", clock)
+    apply, compiling = put_in(1.0), module.compile_blocks
+
+    def put(model: Any, switches: dict[str, bool]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(modeling_llama.LlamaRMSNorm, "forward", clock.slowed(plain) if slow == "liger" else plain)
+            apply(model, switches)
+
+    monkeypatch.setattr(library, "apply_liger_kernel", put)
+    monkeypatch.setattr(liger, "apply_liger_kernel", put)
+    monkeypatch.setattr(liger, "could_use", lambda plan, device: not asked)
+    monkeypatch.setattr(module, "compile_blocks", lambda *one, **more: compiling(*one, backend="eager", **more))
+    weighed: list[Any] = []
+    weigh = liger.weigh_liger
+
+    def weigh_between_two_passes(trainer: Any, plan: Plan) -> Any:
+        batch = liger.FirstBatch(trainer, plan)
+        blocks, before = compiled_blocks(trainer.model), batch.one_pass()[1]
+        batch.as_before()
+        found = weigh(trainer, plan)
+        after = batch.one_pass()[1]
+        assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+        assert compiled_blocks(trainer.model) == blocks == (LAYERS if compiled else 0)
+        weighed.append(liger.liger_modules(trainer.model))
+        return found
+
+    monkeypatch.setattr(liger, "weigh_liger", weigh_between_two_passes)
+    plan = planned(files, training__liger=asked, training__compile=compiled, evaluation__every_steps=0)
+    run = create_run(plan, output=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        if slow == "plain":
+            patch.setattr(modeling_llama.LlamaRMSNorm, "forward", clock.slowed(plain))
+        facts = rehearse._try_out(run, plan, Measure(None, evaluates=False, cpu=True))
+    assert weighed == ([] if asked else [0])
+    assert facts["liger"]["refused"] == "" and facts["liger"]["plain_seconds"] > 0 < facts["liger"]["liger_seconds"]
+    rehearse.tell_better(Journal(run), plan, facts)
+    told = [event.fields for event in EventTail(run.events_path).new_events() if event.type == "finding"]
+    assert [one["fix"] for one in told if one["finding"] == "liger-weighed"] == [fix]
+
+
 @pytest.mark.skipif(not INSTALLED, reason="liger-kernel and Triton are not installed")
 @pytest.mark.parametrize(("method", "checkpointing"), [("lora", "no"), ("full", "yes")])
 def test_ligers_own_kernels_learn_what_the_plain_ones_learn(
@@ -192,6 +276,15 @@ def test_ligers_own_kernels_learn_what_the_plain_ones_learn(
 def test_a_block_keeps_as_much_less_as_is_counted() -> None:
     found = interpreted("spared")
     assert found["measured"] == found["counted"] > 0
+
+
+@pytest.mark.skipif(not INSTALLED, reason="liger-kernel and Triton are not installed")
+def test_the_campaigns_side_with_ligers_kernels_is_measured_with_them(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(files / "model")
+    (tmp_path / "rows.jsonl").symlink_to(files / "rows.jsonl")
+    found = interpreted("campaign", str(tmp_path))
+    assert found["liger"] is True and found["settings"]["use_liger_kernel"]
+    assert found["steps"] >= 1 and found["tokens_per_second"] > 0
 
 
 @pytest.mark.gpu

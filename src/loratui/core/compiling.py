@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.triton import Reasons, against
 from loratui.format import duration
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 LEAST_GAIN = 0.10
 """Share of the steps' time that has to be enough to earn the compiling: where it saves less, little is lost."""
-LEAST_CAPABILITY = (7, 0)
-"""Of a card for which torch's compiler can write: Triton needs Volta or newer (torch `utils/_triton.py`)."""
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
 """Relative difference (norm of the difference over norm) of all gradients up to which compiled blocks count as the
 same: rounding alone made 7e-7 in float32."""
+REASONS = Reasons(
+    maker="torch's compiler was written for NVIDIA's cards first, and elsewhere it may not earn its time",
+    capability="torch's compiler needs a card of compute capability 7.0 or newer",
+    several="it is for one device",
+    objective="the reference's passes beside the trained model's need graphs of their own",
+)
 
 
 def why_not_compiled(plan: Plan) -> str:
@@ -33,20 +38,14 @@ def why_not_compiled(plan: Plan) -> str:
 
 def why_not_proposed(plan: Plan, device: Device, *, experts: bool) -> str:
     """Why compiling is not proposed whatever the run's length, as the end of a sentence; empty where it may be."""
-    if device.kind != "gpu" or device.vendor != "nvidia":
-        return "torch's compiler was written for NVIDIA's cards first, and elsewhere it may not earn its time"
-    if (device.compute_capability or LEAST_CAPABILITY) < LEAST_CAPABILITY:
-        return "torch's compiler needs a card of compute capability 7.0 or newer"
-    if plan.processes > 1 or device.count > 1:
-        return "it is for one device"
+    if reason := against(plan, device, REASONS):
+        return reason
     if plan.training.liger:
         return "Liger's kernels are asked for, which fuse the same operations"
     if experts:
         return "which expert a token goes to is known only while it computes, which breaks a graph apart"
     if plan.method.quantization == "int8":
         return "bitsandbytes' 8-bit products break a graph apart"
-    if plan.training.objective != "sft":
-        return "the reference's passes beside the trained model's need graphs of their own"
     return ""
 
 

@@ -8,11 +8,14 @@ rotary positions and gated products. Its fused cross entropy stays off: it repla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from loratui.core.compiling import LEAST_CAPABILITY
+from loratui.core.triton import Reasons, against
+from loratui.format import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loratui.core.architecture import ModelSpec
     from loratui.core.hardware import Device
     from loratui.core.plan import Plan
@@ -48,6 +51,15 @@ HEAD_NORMS = frozenset(("gemma3_text", "qwen3", "qwen3_moe"))
 SWITCHES = ("rope", "rms_norm", "swiglu", "geglu", "cross_entropy", "fused_linear_cross_entropy")
 """Every switch that decides something here. Each is written out: Granite's cross entropy is on by default."""
 
+LEAST_GAIN = 0.05
+"""Share of a run's time by which it must be shorter, with them or without, to be spoken of: a few passes are timed."""
+REASONS = Reasons(
+    maker="its kernels were written for NVIDIA's cards first, and no run here has tried them elsewhere",
+    capability="Triton needs a card of compute capability 7.0 or newer",
+    several="it is tried on one device only",
+    objective="a preference is the difference of two models' figures, which have to come from the same kernels",
+)
+
 AXOLOTL_PLUGIN = "axolotl.integrations.liger.LigerPlugin"
 AXOLOTL_SWITCHES = ("liger_rope", "liger_rms_norm", "liger_glu_activation")
 """Axolotl's names of the same (`integrations/liger/args.py`)."""
@@ -79,18 +91,46 @@ def why_no_liger(plan: Plan) -> str:
 
 def why_not_proposed(plan: Plan, device: Device, spec: ModelSpec) -> str:
     """Why Liger's kernels are not proposed, as the end of a sentence; empty where they are."""
-    if device.kind != "gpu" or device.vendor != "nvidia":
-        return "its kernels were written for NVIDIA's cards first, and no run here has tried them elsewhere"
+    if reason := against(plan, device, REASONS):
+        return reason
     if not device.liger:
         return f"the package {PACKAGE} is not installed here, or Triton is not"
-    if (device.compute_capability or LEAST_CAPABILITY) < LEAST_CAPABILITY:
-        return "Triton needs a card of compute capability 7.0 or newer"
     if spec.family not in KERNELS:
         return f"they are not used here for models of the kind {spec.family}"
-    if plan.processes > 1 or device.count > 1:
-        return "it is tried on one device only"
-    if plan.training.objective != "sft":
-        return "a preference is the difference of two models' figures, which have to come from the same kernels"
     if plan.training.compile:
         return "the blocks are compiled, which fuses the same operations"
     return ""
+
+
+def verdict(plan: Plan, found: Mapping[str, Any], compiled: Mapping[str, Any]) -> tuple[str, dict[str, bool]] | None:
+    """A sentence with what the rehearsal measured of Liger's kernels, and the plan's keys and values that do better;
+    None where what is planned is as fast, or the kernels were not tried or refused.
+
+    found: `plain_seconds` and `liger_seconds` of one pass. compiled: as `compiling.verdict` takes it, of a plan whose
+    blocks are compiled. Nothing of what is learnt changes, but for rounding.
+    """
+    if not found or found.get("refused"):
+        return None
+    plain, fused = found["plain_seconds"], found["liger_seconds"]
+    measured = f"Measured on this run's longest batch: a pass takes {_pass(fused)} with Liger's kernels and "
+    if plan.training.liger:
+        if plain > fused * (1 - LEAST_GAIN):
+            return None
+        return f"{measured}{_pass(plain)} without: here they spare memory alone.", {"training.liger": False}
+    if compiled and not compiled.get("refused"):
+        passes = plan.training.accumulation * compiled["steps"]
+        whole = compiled["seconds"] + passes * compiled["compiled_seconds"]
+        if passes * fused > whole * (1 - LEAST_GAIN):
+            return None
+        message = (
+            f"{measured}{_pass(compiled['compiled_seconds'])} with compiled blocks, which take "
+            f"{duration(compiled['seconds'])} to compile: with Liger's the run ends sooner."
+        )
+        return message, {"training.compile": False, "training.liger": True}
+    if fused > plain * (1 - LEAST_GAIN):
+        return None
+    return f"{measured}{_pass(plain)} without: with them the run ends sooner.", {"training.liger": True}
+
+
+def _pass(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f} ms"

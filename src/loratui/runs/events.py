@@ -96,8 +96,7 @@ class Data(OfParts, Event):
 
 
 class Rehearsal(Event):
-    """The rehearsal passed; what it measured. ways: content tokens a second, by `padded` and `end_to_end` rows.
-    compiled: of a plan whose blocks are compiled, seconds of compiling and of a pass before and after it."""
+    """What a rehearsal found. ways: content tokens a second; compiled, liger: seconds of a pass without and with."""
 
     kind = "rehearsal"
     seconds_per_step: float | None = None
@@ -108,6 +107,7 @@ class Rehearsal(Event):
     checkpoint_bytes: Count = 0
     ways: dict[str, float] = {}
     compiled: dict[str, Any] = {}
+    liger: dict[str, Any] = {}
 
 
 class Step(PreferenceFigures, Event):

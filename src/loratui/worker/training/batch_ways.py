@@ -21,6 +21,7 @@ from loratui.core.preferences import is_preference
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import is_out_of_memory
+from loratui.worker.training.known import known_batch
 
 log = logging.getLogger("loratui")
 BATCHES = 3
@@ -109,7 +110,7 @@ def _seconds(trainer: Any, collator: Any, rows: list[dict[str, Any]]) -> float:
     """Seconds of the quicker one of the timed passes over a batch."""
     times = []
     for _ in range(1 + PASSES):
-        batch = collator(rows)
+        batch = known_batch(collator(rows))
         count = (batch["labels"] != IGNORED).sum().to(trainer.args.device)
         _wait()
         began = time.perf_counter()

@@ -8,7 +8,8 @@ compiler refuses, or computes otherwise than the plain blocks, is dropped with a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from loratui.core.compiling import TOLERANCE
 from loratui.core.plan import Plan
 from loratui.format import first_line
 from loratui.worker.training.first_batch import FirstBatch, apart
+from loratui.worker.training.known import plain
 
 log = logging.getLogger("loratui")
 VARIANTS = 32
@@ -51,8 +53,11 @@ class Either:
         self.compiled = torch.compile(block._call_impl, dynamic=True, **options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        cached = named.get("past_key_values") is not None
-        return (self.plain if cached else self.compiled)(*arguments, **named)
+        if named.get("past_key_values") is not None:
+            return self.plain(*arguments, **named)
+        return self.compiled(  # type: ignore[no-untyped-call]
+            *map(plain, arguments), **{name: plain(value) for name, value in named.items()}
+        )
 
 
 def blocks_of(model: Any) -> list[Any]:
@@ -64,6 +69,19 @@ def blocks_of(model: Any) -> list[Any]:
 def compiled_blocks(model: Any) -> int:
     """How many of a model's blocks compute compiled."""
     return sum(isinstance(module._compiled_call_impl, Either) for module in model.modules())
+
+
+@contextmanager
+def plain_blocks(model: Any) -> Iterator[None]:
+    """Blocks that are compiled compute plainly meanwhile."""
+    own = [(module, call) for module in model.modules() if (call := module._compiled_call_impl) is not None]
+    try:
+        for module, _ in own:
+            module._compiled_call_impl = None
+        yield
+    finally:
+        for module, call in own:
+            module._compiled_call_impl = call
 
 
 def compile_blocks(trainer: Any, plan: Plan, *, say: Callable[[str], None], backend: str = "inductor") -> Compiled:

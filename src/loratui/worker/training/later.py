@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from loratui.worker.training.known import is_known
+
 
 class Later(torch.Tensor):
     """A figure that is not asked for yet. What TRL makes of it on the way is computed on the device."""
@@ -20,10 +22,6 @@ class Later(torch.Tensor):
     def item(self) -> Any:
         """The figure itself, still on the device, as wide as Python's own number would be."""
         return self.double() if self.is_floating_point() else self
-
-    def __bool__(self) -> bool:
-        """TRL asks figures one thing: whether tokens were counted. They are: a row without an answer is left out."""
-        return True
 
 
 def may_answer_later(trainer: Any) -> bool:
@@ -34,11 +32,15 @@ def may_answer_later(trainer: Any) -> bool:
 
 @contextmanager
 def answered_later(accelerator: Any) -> Iterator[None]:
-    """What is gathered meanwhile is a `Later`."""
+    """What is gathered meanwhile is a `Later`, where the processor does not know it anyway."""
+
+    def later(gathered: Any) -> Any:
+        return gathered if is_known(gathered) else gathered.detach().as_subclass(Later)
+
     names = ("gather_for_metrics", "gather")
     for name in names:
         gather = getattr(accelerator, name)
-        setattr(accelerator, name, lambda figures, gather=gather: gather(figures).detach().as_subclass(Later))
+        setattr(accelerator, name, lambda figures, gather=gather: later(gather(figures)))
     try:
         yield
     finally:

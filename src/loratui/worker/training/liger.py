@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from transformers.integrations.liger import apply_liger_kernel
@@ -20,6 +21,9 @@ from loratui.core.compiling import TOLERANCE
 from loratui.core.liger import PACKAGE, liger_config
 from loratui.core.plan import Plan
 from loratui.format import first_line
+from loratui.machine.device import has_liger
+from loratui.worker.training.compiled import plain_blocks
+from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.first_batch import FirstBatch, apart
 from loratui.worker.training.journal import Journal
 
@@ -60,35 +64,65 @@ def liger_modules(model: Any) -> int:
     return sum(getattr(one, "__module__", "").startswith("liger_kernel") for one in own)
 
 
-def use_liger(trainer: Any, plan: Plan, journal: Journal) -> None:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of trying: seconds of a pass over the first batch, the quicker of two, and why they were taken out."""
+
+    plain_seconds: float = 0.0
+    liger_seconds: float = 0.0
+    refused: str = ""
+    """As the end of a sentence; empty where they compute the same."""
+
+
+def use_liger(trainer: Any, plan: Plan, journal: Journal) -> Tried | None:
     """Put Liger's kernels in where the plan asks for them; where they refuse, or compute otherwise, it is told and the
     plain ones stay.
     """
     if not plan.training.liger:
-        return
+        return None
     journal.phase("prepare", "Trying Liger's kernels beside the plain ones")
-    refused = try_liger(trainer, plan)
-    if not refused:
-        return
+    tried = try_liger(trainer, plan)
+    if not tried.refused:
+        return tried
     trainer.args.use_liger_kernel = False
-    message = f"Liger's kernels are not used: {refused}. The model's own operations compute instead."
+    message = f"Liger's kernels are not used: {tried.refused}. The model's own operations compute instead."
     fix, step = {"training.liger": False}, journal.status.step
     journal.emit("finding", finding="no-liger", severity="warning", step=step, message=message, fix=fix)
+    return tried
 
 
-def try_liger(trainer: Any, plan: Plan) -> str:
-    """Put Liger's kernels in and compare the first batch's gradients with the plain ones'. Empty where they stay, else
-    why they were taken out, as the end of a sentence.
+def could_use(plan: Plan, device: DeviceTraits) -> bool:
+    """Whether Liger's kernels, which the plan does not ask for, might be of use to it: where they would be proposed,
+    as far as it is known here.
+    """
+    here = device.kind == "cuda" and device.vendor == "nvidia" and has_liger()
+    return here and not plan.training.liger and plan.processes == 1 and plan.training.objective == "sft"
+
+
+def weigh_liger(trainer: Any, plan: Plan) -> Tried:
+    """Time Liger's kernels beside the plain ones in a model that goes on without them; compiled blocks compute plainly
+    meanwhile.
+    """
+    asked = trainer.args.liger_kernel_config
+    with plain_blocks(trainer.model):
+        tried = try_liger(trainer, plan, keep=False)
+    trainer.args.liger_kernel_config = asked
+    return tried
+
+
+def try_liger(trainer: Any, plan: Plan, *, keep: bool = True) -> Tried:
+    """Put Liger's kernels in and compare the first batch's gradients and its time with the plain ones'. They stay where
+    they compute the same and are to be kept.
     """
     model = trainer.model
     family = str(unwrap_peft_model(model).config.model_type)
     switches = trainer.args.liger_kernel_config = liger_config(family)
     if not any(switches.values()):
-        return f"they are not used here for models of the kind {family}"
+        return Tried(refused=f"they are not used here for models of the kind {family}")
     batch, patched = FirstBatch(trainer, plan), Patched(model)
-    refused = ""
+    refused, plain, fused = "", 0.0, 0.0
     try:
-        _, wanted = batch.one_pass()
+        plain, wanted = batch.quicker_pass()
         try:
             try:
                 apply_liger_kernel(model, switches)
@@ -97,14 +131,15 @@ def try_liger(trainer: Any, plan: Plan) -> str:
             if not liger_modules(model):
                 refused = f"{PACKAGE} found nothing to replace in this {family}"
             else:
-                difference = apart(batch.one_pass()[1], wanted)
+                fused, found = batch.quicker_pass()
+                difference = apart(found, wanted)
                 if not difference <= TOLERANCE[plan.training.precision]:
                     refused = f"their gradients differ from the plain ones' by {difference:.1g} of their length"
         except Exception as error:  # of a package of kernels nothing may end a run that goes on without it
             log.warning("Liger's kernels could not be used", exc_info=True)
             refused = f"they fail here ({type(error).__name__}: {first_line(error)})"
-        if refused:
+        if refused or not keep:
             patched.undo()
     finally:
         batch.as_before()
-    return refused
+    return Tried(round(plain, 4), round(fused, 4), refused)

@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from loratui.worker.training.known import is_known, known
 from loratui.worker.training.later import answered_later, fetch, may_answer_later
 from loratui.worker.training.orpo_library import ORPOConfig, ORPOTrainer
 from loratui.worker.training.pair_losses import Outputs, rows_of
 from loratui.worker.training.preferring import OF_TOKENS, Preferring
 
+OF_MASKS = ("chosen_input_ids", "rejected_input_ids", "chosen_attention_mask", "rejected_attention_mask")
+"""Names of what tells where a batch of pairs is padded."""
+MASK = "concatenated_attention_mask"
 CHOSEN_LOSS = "eval_nll_loss"
 """TRL's name of the loss of question and chosen answer."""
 
@@ -47,6 +51,16 @@ class OddsTrainer(Preferring, ORPOTrainer):
     def held_out_figures(self) -> Any:
         """Of the held-out rows so far, by TRL's names."""
         return self._stored_metrics["eval"]
+
+    @staticmethod
+    def concatenated_inputs(batch: Any, *arguments: Any, **options: Any) -> Any:
+        """Both sides of each pair in one batch; the processor knows where it is padded."""
+        found: Any = ORPOTrainer.concatenated_inputs(batch, *arguments, **options)
+        if all(is_known(batch[name]) for name in OF_MASKS):
+            here: Any = {name: torch.from_numpy(batch[name].numbers) for name in OF_MASKS}
+            mask = ORPOTrainer.concatenated_inputs(here)[MASK]
+            found[MASK] = known(found[MASK], mask.numpy())
+        return found
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """The loss of one batch, of which the tokens are counted."""

@@ -5,7 +5,6 @@ resume and stops.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,20 +29,30 @@ TOKEN_ACCURACY = "mean_token_accuracy"
 """TRL's name of the share of the chosen answers' tokens that the model holds for the likeliest."""
 
 
-class PairTrainer(Preferring, DPOTrainer):
-    """DPOTrainer on pairs that come tokenised."""
+class ToldLater(Preferring):
+    """What TRL's DPO and KTO share here: their figures stay on the device until the step is told."""
 
-    reference_columns = ("ref_chosen_logps", "ref_rejected_logps")
+    _metrics: Any
+    _total_train_tokens: Any
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-        """The loss of one batch, whose figures wait until the step is told."""
-        with answered_later(self.accelerator) if may_answer_later(self) else nullcontext():
-            return super().compute_loss(*arguments, **options)  # type: ignore[no-untyped-call]
+        """The loss of one batch."""
+        if not may_answer_later(self):
+            return super().compute_loss(*arguments, **options)
+        with answered_later(self.accelerator):
+            loss: Any = super().compute_loss(*arguments, **options)
+        return loss.as_subclass(torch.Tensor)  # KTO's has a gathered figure in it, the KL
 
     def log(self, *arguments: Any, **options: Any) -> None:
         """Tell a step, or an evaluation."""
         [self._total_train_tokens] = fetch(self._metrics["train"], self._total_train_tokens)
         super().log(*arguments, **options)
+
+
+class PairTrainer(ToldLater, DPOTrainer):
+    """DPOTrainer on pairs that come tokenised."""
+
+    reference_columns = ("ref_chosen_logps", "ref_rejected_logps")
 
     def weight_of(self, name: str, inputs: Any) -> int:
         """Pairs of a batch, each with one answer of either kind; of what tokens tell, those of the chosen answers."""
@@ -92,7 +101,7 @@ class PairTrainer(Preferring, DPOTrainer):
         return {"loss": (loss - learnt, pairs), OF_TOKENS: (learnt, tokens)}
 
 
-class JudgedTrainer(Preferring, KTOTrainer):
+class JudgedTrainer(ToldLater, KTOTrainer):
     """KTOTrainer on answers that come tokenised, shuffled, and in blocks for the KL.
 
     Its evaluation takes the KL as the mean over all held-out rows, where TRL takes that of each batch: a loss that

@@ -23,6 +23,7 @@ from loratui.core.batch_ways import faster_way
 from loratui.core.compiling import verdict
 from loratui.core.division import node_count
 from loratui.core.errors import LoratuiError, WorkerError
+from loratui.core.liger import verdict as liger_verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.schedule import make_schedule
@@ -87,14 +88,7 @@ def before(run: Run, journal: Journal) -> None:
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
     journal.emit("rehearsal", **facts)
-    faster = faster_way(run.plan(), facts.get("ways", {}))
-    if faster is not None:
-        message, fix = faster
-        journal.emit("finding", finding="faster-batches", severity="info", message=message, fix=fix)
-    sooner = verdict(run.plan(), facts.get("compiled", {}))
-    if sooner is not None:
-        message, change = sooner
-        journal.emit("finding", finding="compiling-costs", severity="info", message=message, fix=change)
+    tell_better(journal, run.plan(), facts)
     needed = facts["checkpoint_bytes"] * (run.plan().saving.keep + 1)
     free = shutil.disk_usage(run.path).free
     if needed > free:
@@ -105,6 +99,19 @@ def before(run: Run, journal: Journal) -> None:
             message=f"The checkpoints will need {size(needed)} and the disk has {size(free)} free.",
             fix={"saving.keep": 1},
         )
+
+
+def tell_better(journal: Journal, plan: Plan, facts: dict[str, Any]) -> None:
+    """Tell what was measured to be faster than what is planned, with the change that takes it."""
+    compiled = facts.get("compiled", {})
+    for finding, better in (
+        ("faster-batches", faster_way(plan, facts.get("ways", {}))),
+        ("liger-weighed", liger_verdict(plan, facts.get("liger", {}), compiled)),
+        ("compiling-costs", verdict(plan, compiled)),
+    ):
+        if better is not None:
+            message, change = better
+            journal.emit("finding", finding=finding, severity="info", message=message, fix=change)
 
 
 def _facts_of(run: Run, result: Path, code: int, kills: MemoryKills) -> dict[str, Any]:
@@ -251,6 +258,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
     from loratui.worker.training.batch_ways import measure as time_ways
     from loratui.worker.training.config import check, require_gpu
     from loratui.worker.training.failure import is_out_of_memory
+    from loratui.worker.training.liger import could_use, weigh_liger
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
     from loratui.worker.training.session import Session
@@ -282,6 +290,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
     trainer._load_optimizer_and_scheduler(str(checkpoint))
     measure.end()
     ways = time_ways(trainer, every_row[0], plan) if can_choose(plan, session.processes) else {}
+    liger = weigh_liger(trainer, plan) if could_use(plan, session.device) else session.liger
     if measure.seconds_per_step:
         model: Any = trainer.model
         remember(
@@ -302,6 +311,7 @@ def _try_out(run: Run, plan: Plan, measure: Measure) -> dict[str, Any]:
         "memory_peaks": measure.peaks,
         "longest_tokens": prepared.train.longest,
         "ways": ways,
+        "liger": asdict(liger) if liger is not None else {},
         "compiled": _compiled(session.compiled, every_row[0], plan),
         "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
     }

@@ -37,7 +37,7 @@ from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.fixes import first_change, fixes_after, spoilt_at_the_end, write_proposed
 from loratui.worker.training.in_force import require_plan
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.liger import use_liger
+from loratui.worker.training.liger import Tried, use_liger
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
@@ -79,6 +79,7 @@ class Session:
         self.device = find_device(cpu=plan.hardware.cpu)
         self.sharded = is_sharded(plan, self.processes)
         self.compiled: Compiled | None = None
+        self.liger: Tried | None = None
         if self.processes > 1:
             PartialState(cpu=self.device.kind == "cpu")  # makes the process group, which loading a divided model needs
 
@@ -187,7 +188,7 @@ class Session:
     def _compile(self, trainer: Obedient) -> Obedient:
         """The trainer with what is tried on the first batch, where the plan asks for it; what is refused is told."""
         use_varlen(trainer, self.plan, self.journal)
-        use_liger(trainer, self.plan, self.journal)
+        self.liger = use_liger(trainer, self.plan, self.journal)
         if not self.plan.training.compile:
             return trainer
         self.journal.phase("prepare", "Compiling the model's blocks, and trying them beside the plain ones")

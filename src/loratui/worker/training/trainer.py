@@ -22,6 +22,7 @@ from loratui.runs.manifest import Pending
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.device_figures import DeviceFigures
 from loratui.worker.training.held_out_loss import HeldOutLoss
+from loratui.worker.training.known import KnownBatches
 from loratui.worker.training.length_groups import LengthGroups
 from loratui.worker.training.signals import EvaluationStoppedError
 
@@ -68,6 +69,15 @@ class Obedient(transformers.Trainer):
     row_lengths: tuple[list[int], list[int]] | None = None
     """Tokens of each row, of those that train and those held out, where a batch holds rows of like length."""
     _length_groups: LengthGroups | None = None
+
+    def get_train_dataloader(self) -> Any:
+        """Batches of which the processor knows what they hold."""
+        collator: Any = self.data_collator
+        self.data_collator = KnownBatches(collator)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = collator
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.row_lengths is None:
