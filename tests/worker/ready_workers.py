@@ -1,9 +1,10 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
 `serve` starts that process and writes a program that stands for the interpreter. Who has it as its `sys.executable`
-starts `-m loratui.worker NAME` as usual, or a command of ours, or the launcher of several processes, and the fork gets
-its pipes, environment and directory; anything else the interpreter itself executes. Signals reach the fork, which ends
-with its program, and what a `sitecustomize` of its PYTHONPATH changes is changed in it.
+starts `-m loratui.worker NAME` as usual, or a command of ours, a launcher of several processes, or a file of the tests'
+own, and the fork gets its pipes, environment and directory; anything else the interpreter itself executes. Signals
+reach the fork, which ends with its program. What an interpreter and the C library would read of the environment as they
+start is read in the fork: PYTHONPATH, a `sitecustomize` in it, how memory is given back.
 
     python ready_workers.py SOCKET
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import json
 import os
 import runpy
@@ -25,12 +27,16 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch")
-"""What forks are asked to be."""
+MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch", "torch.distributed.run")
+"""What forks are asked to be, beside files in the folders of the tests."""
+TESTS = str(Path(__file__).parents[1])
+HEAP = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_ARENA_MAX": -8}
+"""What the C library reads of the environment as it starts, and its number for `mallopt`."""
 STUB = """#!{python} -SE
 import os, sys
 arguments = [one for one in sys.argv[1:] if one != "-u"]
-if arguments[:1] != ["-m"] or arguments[1] not in {modules!r}:
+own = arguments[:1] and arguments[0].startswith({tests!r}) and arguments[0].endswith(".py")
+if not own and (arguments[:1] != ["-m"] or arguments[1] not in {modules!r}):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import array, json, signal, socket
 told = {{
@@ -64,7 +70,7 @@ os._exit(code)
 def serve(folder: Path) -> Iterator[str]:
     """The program that stands for the interpreter, for as long as workers are to be ready."""
     place, stub = folder / "workers", folder / "python"
-    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES))
+    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES, tests=TESTS))
     stub.chmod(0o755)
     process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
     try:
@@ -150,13 +156,23 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
         os.environ.clear()
         os.environ.update(told["environment"])  # type: ignore[call-overload]
         os.chdir(str(told["folder"]))
+        for name, number in HEAP.items():
+            if name in os.environ:
+                ctypes.CDLL(None).mallopt(number, int(os.environ[name]))
+        arguments: list[str] = told["arguments"]  # type: ignore[assignment]
         sys.executable = str(told["program"])  # what it starts in its turn is a fork too
-        sys.orig_argv = [sys.executable, *told["arguments"]]  # type: ignore[misc]
-        sys.argv = told["arguments"][1:]  # type: ignore[index]
-        for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        sys.orig_argv = [sys.executable, *arguments]
+        sys.argv = arguments[1:] if arguments[0] == "-m" else arguments
+        folders = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+        sys.path[:0] = folders
+        for folder in folders:
             if (site := Path(folder) / "sitecustomize.py").is_file():
                 exec(site.read_text(), {"__name__": "sitecustomize"})
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        if arguments[0] == "-m":
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(arguments[0]).parent))
+            runpy.run_path(arguments[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
