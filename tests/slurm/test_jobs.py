@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,10 @@ def local(plan: Plan) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def unbroken(slurm: Path) -> Run:
+def unbroken(slurm: Path, forking_interpreter: str) -> Run:
     """The long run, made here and at once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", forking_interpreter)
         patch.setenv("LORATUI_HOME", str(slurm / "home"))
         run = create_run(local(plan_for(slurm, **LONG)), output=slurm / "uninterrupted")
         start_worker(run)
@@ -261,7 +263,12 @@ HYBRID: dict[str, Any] = {
 
 @pytest.mark.parametrize("more", [{}, HYBRID], ids=["copies", "hybrid"])
 def test_two_nodes_learn_what_one_process_does(
-    slurm: Path, own_home: Path, tmp_path: Path, more: dict[str, Any]
+    slurm: Path,
+    own_home: Path,
+    tmp_path: Path,
+    more: dict[str, Any],
+    forking_interpreter: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
 
@@ -269,6 +276,7 @@ def test_two_nodes_learn_what_one_process_does(
     alone = create_run(local(plan), output=tmp_path / "alone")
     several = with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more})
     run, _ = begin_run(several, output=tmp_path / "two", rehearse=not more)
+    monkeypatch.setattr(sys, "executable", forking_interpreter)
     start_worker(alone)
     wait_state(run, "finished", seconds=300.0)  # torch is started twice for a rehearsal
     wait_state(alone, "finished")
