@@ -272,11 +272,11 @@ def test_two_nodes_learn_what_one_process_does(
 ) -> None:
     import torch
 
+    monkeypatch.setattr(sys, "executable", forking_interpreter)  # on the nodes too: what is learnt is asked
     plan = plan_for(slurm, lora__dropout=0.0)
     alone = create_run(local(plan), output=tmp_path / "alone")
     several = with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more})
     run, _ = begin_run(several, output=tmp_path / "two", rehearse=not more)
-    monkeypatch.setattr(sys, "executable", forking_interpreter)
     start_worker(alone)
     wait_state(run, "finished", seconds=300.0)  # torch is started twice for a rehearsal
     wait_state(alone, "finished")

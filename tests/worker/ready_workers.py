@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch", "torch.distributed.run")
-"""What forks are asked to be, beside files in the folders of the tests."""
+"""What forks are asked to be, beside files in the folders of the tests. Not `watch_step`: it looks at its parent."""
 TESTS = str(Path(__file__).parents[1])
 HEAP = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_ARENA_MAX": -8}
 """What the C library reads of the environment as it starts, and its number for `mallopt`."""
@@ -36,7 +36,8 @@ STUB = """#!{python} -SE
 import os, sys
 arguments = [one for one in sys.argv[1:] if one != "-u"]
 own = arguments[:1] and arguments[0].startswith({tests!r}) and arguments[0].endswith(".py")
-if not own and (arguments[:1] != ["-m"] or arguments[1] not in {modules!r}):
+whole = arguments[:1] != ["-m"] or arguments[1] not in {modules!r} or "watch_step" in arguments
+if whole and not own:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import array, json, signal, socket
 told = {{
