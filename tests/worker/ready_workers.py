@@ -6,7 +6,7 @@ own, and the fork gets its pipes, environment and directory; anything else the i
 reach the fork, which ends with its program. What an interpreter and the C library would read of the environment as they
 start is read in the fork: PYTHONPATH, a `sitecustomize` in it, how memory is given back.
 
-    python ready_workers.py SOCKET
+    python ready_workers.py SOCKET OWNER
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import runpy
@@ -26,6 +27,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch", "torch.distributed.run")
 """What forks are asked to be, beside files in the folders of the tests. Not `watch_step`: it looks at its parent."""
@@ -70,33 +73,54 @@ os._exit(code)
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The program that stands for the interpreter, for as long as workers are to be ready."""
-    place, stub = folder / "workers", folder / "python"
-    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES, tests=TESTS))
-    stub.chmod(0o755)
-    process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
+    process = _begin(folder, os.getpid())
     try:
-        until = time.monotonic() + 300
-        while not place.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
-        assert place.exists(), "no process is there that workers could be forks of"
-        yield str(stub)
+        yield str(folder / "python")
     finally:
         process.kill()
         process.wait()
 
 
-def main(place: str) -> None:
-    """Import what takes the time, then be asked."""
+def shared(folder: Path, owner: int) -> str:
+    """That program, of one process that all who name this folder ask. owner: the process with which it ends."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "workers").exists():
+            _begin(folder, owner)
+    return str(folder / "python")
+
+
+def _begin(folder: Path, owner: int) -> subprocess.Popen[bytes]:
+    place, stub = folder / "workers", folder / "python"
+    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES, tests=TESTS))
+    stub.chmod(0o755)
+    command = [sys.executable, __file__, str(place), str(owner)]
+    # Threads of OpenMP do not come along into a fork of a fork, and two on a busy core wait for each other.
+    process = subprocess.Popen(command, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    until = time.monotonic() + 300
+    while not place.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    if not place.exists():
+        process.kill()
+        raise AssertionError("no process is there that workers could be forks of")
+    return process
+
+
+def main(place: str, owner: psutil.Process) -> None:
+    """Import what takes the time, then be asked, for as long as the owner lives."""
     from loratui.worker import playground, train  # noqa: F401
     from loratui.worker.generation import answer, load  # noqa: F401
     from loratui.worker.training import session  # noqa: F401
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{place}.new")
-    listener.listen()
+    listener.listen(64)
     Path(f"{place}.new").rename(place)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
+    while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
+        if not select.select([listener], [], [], 1.0)[0]:
+            continue
         asked, _ = listener.accept()
         if not os.fork():
             listener.close()
@@ -186,4 +210,4 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], psutil.Process(int(sys.argv[2])))
