@@ -18,16 +18,17 @@ demo: env
 	@$(BIN)/loratui --demo
 
 COVERED := tests/core tests/runs tests/data
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup
 
 # What coverage measures runs once, and the rest even where the floor is missed.
 test: env
 	@$(MAKE) --no-print-directory --keep-going cover rest
 
-# What fails beside others is run once more, alone, and named.
+# What fails beside others is run once more, alone, and named. Tests of screens wait for half of their time,
+# so that four processes keep two cores busy.
 rest: env
 	@rm -f .pytest_cache/v/cache/lastfailed
-	$(PYTEST) tests $(COVERED:%=--ignore=%) || { test $$? -eq 1 && $(BIN)/python scripts/once_more.py; }
+	$(PYTEST) -n 4 tests $(COVERED:%=--ignore=%) || { test $$? -eq 1 && $(BIN)/python scripts/once_more.py; }
 
 check: env
 	$(BIN)/ruff check .
@@ -40,7 +41,7 @@ format: env
 	$(BIN)/ruff format .
 
 cover: env
-	$(PYTEST) $(COVERED) --cov --cov-report=
+	$(PYTEST) -n 3 $(COVERED) --cov --cov-report=
 	@for floor in core runs data; do echo "Coverage of $$floor, lines and branches:"; \
 	  $(BIN)/coverage report --include="*/loratui/$$floor/*" --fail-under=90 || missed="$$missed $$floor"; done; \
 	  test -z "$$missed" || { echo "below 90 %:$$missed"; exit 1; }

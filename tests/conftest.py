@@ -58,8 +58,11 @@ def forking_interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     imported torch already.
     """
     sys.path.append(str(Path(__file__).parent / "worker"))
-    from ready_workers import serve
+    from ready_workers import serve, shared
 
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one for all of them, until the process above them ends
+        yield shared(tmp_path_factory.getbasetemp().parent / "ready", os.getppid())
+        return
     with serve(tmp_path_factory.mktemp("ready")) as python:
         yield python
 

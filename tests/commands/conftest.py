@@ -24,7 +24,7 @@ def loratui(home: Path, tmp_path: Path) -> Loratui:
 
     def run(*arguments: str, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from loratui.cli import main; main()", *arguments],
+            [sys.executable, "-m", "loratui", *arguments],
             cwd=tmp_path,
             text=True,
             capture_output=True,

@@ -25,6 +25,7 @@ def printed(text: str) -> list[list[str]]:
 
 
 @pytest.mark.worker
+@pytest.mark.usefixtures("ready_workers")
 def test_what_is_printed_for_a_run_elsewhere_can_be_run(
     loratui: Loratui, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from remote_model import remote_model
 
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 SMALL = (
     "training.max_steps=2",

@@ -12,7 +12,7 @@ import pytest
 
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Loratui, tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def test_chat_template_keeps_a_prefix_and_marks_the_answers() -> None:
 
 
 @pytest.mark.worker
+@pytest.mark.usefixtures("ready_workers")
 def test_short_fine_tuning_turns_prose_into_records(benchmark_script: ModuleType, tmp_path: Path) -> None:
     rows = _rows(demo_heldout_path())[:60]
     prompts = [row["prompt"] for row in rows]

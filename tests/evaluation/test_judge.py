@@ -141,11 +141,12 @@ def test_rows_that_all_ended_alike_are_no_proof_of_more_than_their_number_shows(
 
 def test_a_person_who_interrupts_does_not_wait_for_a_slow_judge(endpoint: Endpoint, tmp_path: Path) -> None:
     """ctrl+c waited for the threads that asked: as long as the slowest answer."""
-    asked, go_on = threading.Event(), threading.Event()
+    asked, go_on, answered = threading.Event(), threading.Event(), threading.Event()
 
     def slow(first: str, second: str) -> str:
         asked.set()
-        go_on.wait(30)
+        go_on.wait(120)
+        answered.set()
         return "Verdict: A"
 
     endpoint.say = slow
@@ -154,12 +155,14 @@ def test_a_person_who_interrupts_does_not_wait_for_a_slow_judge(endpoint: Endpoi
         asked.wait(30)
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     threading.Thread(target=interrupt, daemon=True).start()
     try:
         with pytest.raises(KeyboardInterrupt):
             Judge(endpoint.url, "big").ask([Shown("say", "", "a", "b")], tmp_path / "kept.jsonl", lambda done, of: None)
-        assert not go_on.is_set(), "the judge has not answered yet"
+        assert not answered.is_set(), "the judge has not answered yet"
     finally:
+        signal.signal(signal.SIGINT, before)
         go_on.set()
 
 

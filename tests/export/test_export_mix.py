@@ -16,6 +16,7 @@ from loratui.paths import demo_model_path
 from loratui.workers.questions import held_out_questions, training_questions
 
 pytestmark = [
+    pytest.mark.usefixtures("ready_workers"),
     pytest.mark.worker,
     pytest.mark.skipif(not (demo_model_path() / "model.safetensors").is_file(), reason="the demo model is not built"),
 ]
@@ -23,7 +24,7 @@ MIX = ("-d", "orders.jsonl=0.5", "-d", "chats.jsonl=2#30")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, ready_workers: None) -> Path:
     made = tmp_path_factory.mktemp("mix")
     orders = [{"prompt": f"order {n}: {n * 3} apples", "completion": f"apples={n * 3}"} for n in range(60)]
     chats = [

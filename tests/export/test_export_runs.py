@@ -18,8 +18,11 @@ from loratui.paths import PACKAGE, demo_model_path
 
 pytestmark = [
     pytest.mark.worker,
+    pytest.mark.usefixtures("ready_workers"),
     pytest.mark.skipif(not (demo_model_path() / "model.safetensors").is_file(), reason="the demo model is not built"),
 ]
+PYTHON = sys.executable
+"""What is exported runs in an interpreter of its own, as it does elsewhere."""
 STEPS = 4
 PREFERENCES_FILE = PACKAGE / "demo" / "preferences.jsonl"
 VALUES = {
@@ -37,21 +40,29 @@ VALUES = {
 }
 
 
+OURS = ["-m", "loratui"]
+
+
 def run(arguments: list[str], folder: Path) -> str:
     environment = dict(os.environ, OMP_NUM_THREADS="1", LORATUI_HOME=str(folder / "home"), CUDA_VISIBLE_DEVICES="")
     result = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=240, cwd=folder
+        [sys.executable if arguments[:2] == OURS else PYTHON, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=folder,
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return result.stdout + result.stderr
 
 
 def loratui(*arguments: str) -> list[str]:
-    return ["-c", "import sys; from loratui.cli import main; sys.argv = ['loratui', *sys.argv[1:]]; main()", *arguments]
+    return [*OURS, *arguments]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+def trained(tmp_path_factory: pytest.TempPathFactory, ready_workers: None) -> tuple[Path, list[float]]:
     """A folder with the plan, and the losses of our own worker."""
     folder = tmp_path_factory.mktemp("export")
     plan = folder / "plan.toml"

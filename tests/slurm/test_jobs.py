@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,10 @@ def local(plan: Plan) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def unbroken(slurm: Path) -> Run:
+def unbroken(slurm: Path, forking_interpreter: str) -> Run:
     """The long run, made here and at once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", forking_interpreter)
         patch.setenv("LORATUI_HOME", str(slurm / "home"))
         run = create_run(local(plan_for(slurm, **LONG)), output=slurm / "uninterrupted")
         start_worker(run)
@@ -261,10 +263,16 @@ HYBRID: dict[str, Any] = {
 
 @pytest.mark.parametrize("more", [{}, HYBRID], ids=["copies", "hybrid"])
 def test_two_nodes_learn_what_one_process_does(
-    slurm: Path, own_home: Path, tmp_path: Path, more: dict[str, Any]
+    slurm: Path,
+    own_home: Path,
+    tmp_path: Path,
+    more: dict[str, Any],
+    forking_interpreter: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
 
+    monkeypatch.setattr(sys, "executable", forking_interpreter)  # on the nodes too: what is learnt is asked
     plan = plan_for(slurm, lora__dropout=0.0)
     alone = create_run(local(plan), output=tmp_path / "alone")
     several = with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more})

@@ -51,8 +51,13 @@ async def two_nodes(pilot: Pilot[None]) -> None:
 
 
 async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
-    own_home: Path, no_models_of_anybody: None, tmp_path: Path
+    own_home: Path,
+    no_models_of_anybody: None,
+    tmp_path: Path,
+    forking_interpreter: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "executable", forking_interpreter)
     app = wizard(tmp_path, screen="machine", gpus=0, demo=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)

@@ -38,8 +38,9 @@ async def add(pilot, words: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_parts_are_added_weighed_and_taken_away(
-    rows: dict[str, Path], tmp_path: Path, size: tuple[int, int]
+    rows: dict[str, Path], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
     app = wizard(tmp_path, screen="dataset")
     app.state.choices.choose_dataset(str(rows["orders"]))
     app.state.choices.set_value("dataset.columns", {"prompt": "prompt", "completion": "completion"})

@@ -29,6 +29,9 @@ VOTES = {"1", "2", "3", "0"}
 """Of answers without names, while they wait for it."""
 
 
+pytestmark = pytest.mark.usefixtures("ready_workers")  # the playground's, which open with it
+
+
 @pytest.fixture(autouse=True)
 def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)

@@ -19,6 +19,7 @@ from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 from loratui.paths import home_short
 from loratui.runs.start import create_run
+from loratui.tui.app import LoratuiApp
 from loratui.tui.review.cards import CardView, result_words
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import plan_rows
@@ -43,7 +44,10 @@ async def test_it_answers_what_learns_from_what_how_and_on_what(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_every_fact_is_a_key_away_or_in_sight(tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_every_fact_is_a_key_away_or_in_sight(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
     app = wizard(tmp_path, screen="review")
     async with app.run_test(size=size) as pilot:
         await settled(pilot)

@@ -1,17 +1,20 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
 `serve` starts that process and writes a program that stands for the interpreter. Who has it as its `sys.executable`
-starts `-m loratui.worker NAME` as usual, or a command of ours, or the launcher of several processes, and the fork gets
-its pipes, environment and directory; anything else the interpreter itself executes. Signals reach the fork, which ends
-with its program, and what a `sitecustomize` of its PYTHONPATH changes is changed in it.
+starts `-m loratui.worker NAME` as usual, or a command of ours, a launcher of several processes, or a file of the tests'
+own, and the fork gets its pipes, environment and directory; anything else the interpreter itself executes. Signals
+reach the fork, which ends with its program. What an interpreter and the C library would read of the environment as they
+start is read in the fork: PYTHONPATH, a `sitecustomize` in it, how memory is given back.
 
-    python ready_workers.py SOCKET
+    python ready_workers.py SOCKET OWNER
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import runpy
@@ -25,12 +28,19 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch")
-"""What forks are asked to be."""
+import psutil
+
+MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch", "torch.distributed.run")
+"""What forks are asked to be, beside files in the folders of the tests. Not `watch_step`: it looks at its parent."""
+TESTS = str(Path(__file__).parents[1])
+HEAP = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_ARENA_MAX": -8}
+"""What the C library reads of the environment as it starts, and its number for `mallopt`."""
 STUB = """#!{python} -SE
 import os, sys
 arguments = [one for one in sys.argv[1:] if one != "-u"]
-if arguments[:1] != ["-m"] or arguments[1] not in {modules!r}:
+own = arguments[:1] and arguments[0].startswith({tests!r}) and arguments[0].endswith(".py")
+whole = arguments[:1] != ["-m"] or arguments[1] not in {modules!r} or "watch_step" in arguments
+if whole and not own:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import array, json, signal, socket
 told = {{
@@ -63,33 +73,54 @@ os._exit(code)
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The program that stands for the interpreter, for as long as workers are to be ready."""
-    place, stub = folder / "workers", folder / "python"
-    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES))
-    stub.chmod(0o755)
-    process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
+    process = _begin(folder, os.getpid())
     try:
-        until = time.monotonic() + 300
-        while not place.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
-        assert place.exists(), "no process is there that workers could be forks of"
-        yield str(stub)
+        yield str(folder / "python")
     finally:
         process.kill()
         process.wait()
 
 
-def main(place: str) -> None:
-    """Import what takes the time, then be asked."""
+def shared(folder: Path, owner: int) -> str:
+    """That program, of one process that all who name this folder ask. owner: the process with which it ends."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "workers").exists():
+            _begin(folder, owner)
+    return str(folder / "python")
+
+
+def _begin(folder: Path, owner: int) -> subprocess.Popen[bytes]:
+    place, stub = folder / "workers", folder / "python"
+    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES, tests=TESTS))
+    stub.chmod(0o755)
+    command = [sys.executable, __file__, str(place), str(owner)]
+    # Threads of OpenMP do not come along into a fork of a fork, and two on a busy core wait for each other.
+    process = subprocess.Popen(command, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    until = time.monotonic() + 300
+    while not place.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    if not place.exists():
+        process.kill()
+        raise AssertionError("no process is there that workers could be forks of")
+    return process
+
+
+def main(place: str, owner: psutil.Process) -> None:
+    """Import what takes the time, then be asked, for as long as the owner lives."""
     from loratui.worker import playground, train  # noqa: F401
     from loratui.worker.generation import answer, load  # noqa: F401
     from loratui.worker.training import session  # noqa: F401
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{place}.new")
-    listener.listen()
+    listener.listen(64)
     Path(f"{place}.new").rename(place)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
+    while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
+        if not select.select([listener], [], [], 1.0)[0]:
+            continue
         asked, _ = listener.accept()
         if not os.fork():
             listener.close()
@@ -150,13 +181,23 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
         os.environ.clear()
         os.environ.update(told["environment"])  # type: ignore[call-overload]
         os.chdir(str(told["folder"]))
+        for name, number in HEAP.items():
+            if name in os.environ:
+                ctypes.CDLL(None).mallopt(number, int(os.environ[name]))
+        arguments: list[str] = told["arguments"]  # type: ignore[assignment]
         sys.executable = str(told["program"])  # what it starts in its turn is a fork too
-        sys.orig_argv = [sys.executable, *told["arguments"]]  # type: ignore[misc]
-        sys.argv = told["arguments"][1:]  # type: ignore[index]
-        for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        sys.orig_argv = [sys.executable, *arguments]
+        sys.argv = arguments[1:] if arguments[0] == "-m" else arguments
+        folders = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+        sys.path[:0] = folders
+        for folder in folders:
             if (site := Path(folder) / "sitecustomize.py").is_file():
                 exec(site.read_text(), {"__name__": "sitecustomize"})
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        if arguments[0] == "-m":
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(arguments[0]).parent))
+            runpy.run_path(arguments[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -169,4 +210,4 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], psutil.Process(int(sys.argv[2])))

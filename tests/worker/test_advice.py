@@ -12,7 +12,7 @@ from advice import World, write_rows
 from advice_cases import failing, first_of_each, healthy
 from advice_replay import PLAIN_HEAP, Replay, alarms
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 BY_PERSON = ("diverging early, LoRA", "oom evaluation")
 BY_ITSELF = ("not-finite base weights", "oom step")
 

@@ -109,6 +109,7 @@ def test_chat_playground_and_api_hold_the_base_as_it_was_trained(
     )
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_the_playgrounds_worker_answers_on_such_a_base(base: Path, tmp_path: Path) -> None:
     from loratui.core.generation import GenerationSettings
     from loratui.workers.client import PlaygroundClient

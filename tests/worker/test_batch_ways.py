@@ -16,7 +16,7 @@ from loratui.runs.control import wait_ended
 from loratui.runs.events import EventTail
 from loratui.runs.start import create_run, start_worker
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 @pytest.fixture(scope="module")

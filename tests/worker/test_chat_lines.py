@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_models import make_adapter, make_model
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 @pytest.fixture(scope="module")

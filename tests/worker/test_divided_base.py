@@ -17,7 +17,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs.start import create_run, worker_environment
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 MIB = 2**20
 
 

@@ -17,7 +17,8 @@ from tiny_models import make_adapter, make_model
 from loratui.core.generation import GenerationSettings
 from loratui.workers.protocol import Load
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
+KILLED_AGAIN_AND_AGAIN = Path(__file__).with_name("killed_again_and_again.py")
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +65,20 @@ def test_a_batch_answers_as_one_by_one(folder: Path) -> None:
     assert [one.text for one in base] != [one.text for one in together]
 
 
-def test_killed_and_continued(folder: Path) -> None:
+def test_killed_and_continued(folder: Path, request: pytest.FixtureRequest) -> None:
     rows: list[Any] = [{"input": {"number": number}} for number in range(40)]
     (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\nnonsense\n")
     journal = folder / "out.json.part"
-    first = subprocess.Popen(command(folder, "--batch-size", "2", "--max-tokens", "150"), stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(command(folder, "--batch-size", "2", "--max-tokens", "150"), stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while (not journal.exists() or journal.read_bytes().count(b"\n") < 5) and time.monotonic() < deadline:
         time.sleep(0.01)
     first.kill()
-    first.wait()
+    first.communicate()  # until nobody writes any more
     done = journal.read_bytes().count(b"\n") - 1
     assert 4 <= done < 40
     assert not (folder / "out.json").exists(), "what lacks answers must not look like the whole"
+    request.getfixturevalue("whole_processes")  # libraries' notes come as they are imported
     second = subprocess.run(command(folder, "--batch-size", "8", "--max-tokens", "150"), capture_output=True, text=True)
     assert second.returncode == 1, second.stderr
     assert f"{done} of 41 answers were there before" in second.stderr
@@ -142,7 +144,11 @@ def test_tokens_are_drawn_from_the_models_own_probabilities() -> None:
     ],
     ids=["one object", "a list"],
 )
-def test_the_guides_forms_printed_without_an_output(folder: Path, tmp_path: Path, document: Any) -> None:
+def test_the_guides_forms_printed_without_an_output(
+    folder: Path, tmp_path: Path, document: Any, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(document, list):
+        request.getfixturevalue("whole_processes")  # what libraries print as they are imported is not there either
     (tmp_path / "in.json").write_text(json.dumps(document))
     arguments = [
         "--adapter",
@@ -171,42 +177,6 @@ def test_the_guides_forms_printed_without_an_output(folder: Path, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json"], "nothing is left behind"
 
 
-KILLED_AGAIN_AND_AGAIN = """
-import json, os, random, signal, sys, time
-import loratui.worker.generate, loratui.worker.generation.batch, loratui.worker.generation.load, peft, psutil
-from loratui.commands.generate import command
-
-journal, arguments = sys.argv[1], sys.argv[2:]
-random.seed(4)
-told, kept, kills = [], set(), 0
-while True:
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(journal + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
-        os._exit(command.main(arguments, standalone_mode=False))
-    # seconds of its own work: a busy machine changes nothing
-    worked, until, ended = psutil.Process(child), random.uniform(0.02, 0.9), 0
-    while kills < 8 and not ended and sum(worked.cpu_times()[:2]) < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.001)
-    if kills < 8 and not ended:
-        os.kill(child, signal.SIGKILL)
-        kills += 1
-    if not ended:
-        _, status = os.waitpid(child, 0)
-    if os.WIFEXITED(status):
-        break
-    lines = open(journal).read().split("\\n") if os.path.exists(journal) else []
-    numbers = [json.loads(line)[0] for line in lines[1:-1]]
-    told.append(len(numbers))
-    assert len(numbers) == len(set(numbers)), "a row was answered twice"
-    assert kept <= set(numbers), "an answer was lost"
-    kept = set(numbers)
-log = open(journal + ".log").read()
-print(json.dumps({"kills": kills, "told": told, "status": os.WEXITSTATUS(status), "log": log}))
-"""
-
-
 @pytest.mark.parametrize("suffix", [".json", ".csv"])
 def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp_path: Path, suffix: str) -> None:
     rows = [{"input": {"number": number, "text": "x" * (number % 7)}} for number in range(40)]
@@ -227,7 +197,7 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
         "1",
     ]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(output) + ".part", *arguments],
+        [sys.executable, str(KILLED_AGAIN_AND_AGAIN), str(output) + ".part", *arguments],
         capture_output=True,
         text=True,
         timeout=200,
@@ -261,6 +231,7 @@ def test_a_damaged_adapter_is_a_sentence(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 2 and "damaged" in done.stderr and "a defect of loratui" not in done.stderr
 
 
+@pytest.mark.usefixtures("whole_processes")
 @pytest.mark.parametrize(
     ("options", "words"),
     [

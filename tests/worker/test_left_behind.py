@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,9 @@ def wait(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_a_rehearsal_whose_worker_is_killed_ends_and_leaves_nothing(files: Path, tmp_path: Path) -> None:
+def test_a_rehearsal_whose_worker_is_killed_ends_and_leaves_nothing(
+    files: Path, tmp_path: Path, forking_interpreter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = create_run(plan_for(files, training__max_steps=3), output=tmp_path / "run")
     pid = start_worker(run, rehearse=True)
     assert wait(run.rehearsal_path.exists)
@@ -38,6 +41,7 @@ def test_a_rehearsal_whose_worker_is_killed_ends_and_leaves_nothing(files: Path,
     assert run.status().state == "lost"
     (run.rehearsal_path / "checkpoint-2").mkdir(parents=True)  # as where both are killed at once
     (run.rehearsal_path / "checkpoint-2" / "optimizer.pt").write_bytes(b"x" * 99)
+    monkeypatch.setattr(sys, "executable", forking_interpreter)
     wait_started(run, TIMEOUT, pid=resume_run(run))
     assert wait(lambda: not run.rehearsal_path.exists())
     stop_run(run)

@@ -219,16 +219,16 @@ def test_the_order_follows_from_the_seed_and_a_stopped_run_goes_on_in_it(
     assert otherwise.trained != session.trained[: len(otherwise.trained)]
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_a_killed_run_goes_on_in_the_same_order(
     whole: tuple[Run, Watched, list[Event]], files: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of step 13: the last checkpoint is that of step 10."""
     run, session, _ = whole
-    code = "import sys, test_mix_run as t; t.train(t.plan_of(t.Path(sys.argv[1])), t.Path(sys.argv[2]))"
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = {**os.environ, "KILLED_AFTER": "13", "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(files), str(tmp_path / "run")], env=environment, capture_output=True, text=True
+        [sys.executable, __file__, str(files), str(tmp_path / "run")], env=environment, capture_output=True, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     last = Run(tmp_path / "run").last_checkpoint()
@@ -299,3 +299,7 @@ def test_a_part_without_a_row_is_one_sentence(files: Path, tmp_path: Path) -> No
     with pytest.raises(DatasetError) as caught:
         train(plan_of(files, dataset__parts=parts), tmp_path / "run")
     assert "bare" in caught.value.sentence and "\n" not in caught.value.sentence
+
+
+if __name__ == "__main__":
+    train(plan_of(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -22,7 +22,7 @@ from loratui.runs.events import EventTail
 from loratui.runs.start import create_run, start_worker, wait_started
 from loratui.worker.training.figures import preference_figures
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from loratui.worker.training.journal import Journal
 from loratui.worker.training.session import Session
 from loratui.worker.training.signals import Requests
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from loratui.runs.directory import Run
 from loratui.worker.training import rehearse, weights_read
 from loratui.worker.training.weights_read import weights_told
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 class Journal:
@@ -48,16 +49,25 @@ def test_the_weights_are_counted_while_they_are_read(tmp_path: Path, monkeypatch
 def test_a_rehearsal_tells_its_stages(tmp_path: Path) -> None:
     run, journal = Run(tmp_path), Journal()
     progress = rehearse.progress_of(rehearse.result_of(run))
-    code = (
-        "import sys, time; from pathlib import Path; from loratui.worker.training.peaks import Measure\n"
-        "measure = Measure(Path(sys.argv[1]), evaluates=False)\n"
-        "for phase in ('load_model', 'train', 'train', 'save', 'reload'):\n"
-        "    measure.begin(phase); time.sleep(0.6)\n"
-        "    if phase == 'train': measure.step_seconds.append(0.6)\n"
-        "sys.exit(3)"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code, str(progress)])
+    child = subprocess.Popen([sys.executable, __file__, str(progress)])
     assert rehearse._watch(run, child, journal) == 3  # type: ignore[arg-type]
     assert [(one["done"], one["of"]) for one in journal.told] == [(n, 5) for n in range(1, 5)]
     assert [one["message"] for one in journal.told[:2]] == ["Rehearsing: step 1 of 2", "Rehearsing: step 2 of 2"]
     assert {one["state"] for one in journal.told} == {"rehearsing"} and json.loads(progress.read_bytes())["of"] == 5
+
+
+def rehearsed(progress: Path) -> None:
+    """What a rehearsal's own process tells of itself."""
+    from loratui.worker.training.peaks import Measure
+
+    measure = Measure(progress, evaluates=False)
+    for phase in ("load_model", "train", "train", "save", "reload"):
+        measure.begin(phase)
+        time.sleep(0.6)
+        if phase == "train":
+            measure.step_seconds.append(0.6)
+    sys.exit(3)
+
+
+if __name__ == "__main__":
+    rehearsed(Path(sys.argv[1]))

@@ -97,6 +97,7 @@ def test_other_threads_are_left_alone() -> None:
     assert not caught
 
 
+@pytest.mark.usefixtures("ready_workers")
 async def test_what_hangs_beyond_every_limit_is_ended_from_outside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

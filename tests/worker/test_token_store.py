@@ -425,28 +425,10 @@ def test_the_oldest_that_nobody_uses_make_room(model: Path, tmp_path: Path, monk
     assert content(held.train)
 
 
-SCRIPT = """
-import json, sys
-from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
-from loratui.worker.inspecting.model import load_text_model
-from loratui.worker.training.dataset import prepare
-plan = with_values(Plan(), json.loads(sys.argv[1]))
-tokeniser = load_text_model(plan).tokeniser(plan, plan.training.max_length)
-print("ready", flush=True)
-sys.stdin.readline()
-reused = []
-found = prepare(plan, tokeniser, progress=lambda rows, stored: reused.append(stored))
-import resource
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps([True in reused, found.train.fingerprint(), len(found.train), peak]))
-"""
-
-
 def process(values: dict[str, Any]) -> subprocess.Popen[str]:
     """A process that prepares these rows once a line comes."""
     child = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps(values)],
+        [sys.executable, __file__, json.dumps(values)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -462,6 +444,7 @@ def answer(child: subprocess.Popen[str]) -> list[Any]:
     return found
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_of_two_processes_one_tokenises(model: Path, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 1500)
     values = {"model.id": str(model), "dataset.path": str(path)}
@@ -475,6 +458,7 @@ def test_of_two_processes_one_tokenises(model: Path, tmp_path: Path) -> None:
     assert found[0][1:3] == found[1][1:3] and len(stored()) == 1
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_memory_does_not_grow_with_the_tokens(model: Path, tmp_path: Path) -> None:
     """Ten times the tokens in as many rows: of 10 MB of text, ids and labels as Python lists took over 200 MB."""
     words = "one and two is " * 40
@@ -509,3 +493,22 @@ def test_a_changed_token_or_label_is_another_fingerprint(model: Path, tmp_path: 
     assert len(prints) == len(changed)
     same = write(tmp_path / "copy.jsonl", rows)
     assert prepared(plan_for(model, same, **{"dataset.eval_fraction": 0.0}))[0].train.fingerprint() in prints
+
+
+def prepare_once(values: dict[str, Any]) -> None:
+    """Prepare the rows once a line comes; tell whether they were there, what they are, and what it took at most."""
+    from loratui.worker.inspecting.model import load_text_model
+    from loratui.worker.training.dataset import prepare
+
+    plan = with_values(Plan(), values)
+    tokeniser = load_text_model(plan).tokeniser(plan, plan.training.max_length)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    reused: list[bool] = []
+    found = prepare(plan, tokeniser, progress=lambda rows, stored: reused.append(stored))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps([True in reused, found.train.fingerprint(), len(found.train), peak]))
+
+
+if __name__ == "__main__":
+    prepare_once(json.loads(sys.argv[1]))

@@ -13,7 +13,7 @@ from loratui.runs.control import wait_ended
 from loratui.runs.events import Data, EventTail, Step
 from loratui.runs.start import create_run, start_worker
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 

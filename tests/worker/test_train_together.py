@@ -121,7 +121,12 @@ def test_every_kind_can_be_divided(files: Path, tmp_path: Path, changes: dict[st
 
 
 @pytest.mark.usefixtures("whole_processes")
-def test_a_process_killed_and_resumed_equals_uninterrupted(files: Path, divided: Run) -> None:  # noqa: F811
+def test_a_process_killed_and_resumed_equals_uninterrupted(
+    files: Path,  # noqa: F811
+    divided: Run,
+    forking_interpreter: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run = create_run(together(files, "fsdp"), output=files / "killed-together")
     start_worker(run)
     wait_until(lambda: len(losses(run)) >= 6, run)
@@ -134,6 +139,7 @@ def test_a_process_killed_and_resumed_equals_uninterrupted(files: Path, divided:
     while processes_of(run) and time.monotonic() < until:
         time.sleep(0.1)
     assert not processes_of(run), "nobody is left behind"
+    monkeypatch.setattr(sys, "executable", forking_interpreter)
     resume_run(run)
     finish(run)
     assert losses(run) == losses(divided) and same_adapter(run, divided)
@@ -159,6 +165,7 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     files: Path,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    forking_interpreter: str,
 ) -> None:
     run = create_run(together(files, training__epochs=40.0), output=tmp_path / "run")
     wait_started(run, TIMEOUT, pid=start_worker(run))
@@ -187,6 +194,7 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     )
     assert last is not None
 
+    monkeypatch.setattr(sys, "executable", forking_interpreter)
     pid = resume_run(run)
     watcher.resume()
     watcher.wait(TIMEOUT)

@@ -33,4 +33,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 if os.environ.get("WORLD_FAULT"):
-    sys.meta_path.insert(0, _Finder())
+    if AFTER in sys.modules:  # a fork of a process that has it already
+        import faulty
+
+        faulty.put(sys.modules[AFTER])
+    else:
+        sys.meta_path.insert(0, _Finder())
