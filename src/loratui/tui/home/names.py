@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 ENOUGH_END = 9
 """Characters of a name's end that tell runs of one day apart: `1126-0544`."""
@@ -60,7 +60,7 @@ def _parted(names: Sequence[str], width: int) -> dict[str, str]:
 
 def _partings(names: Sequence[str]) -> dict[str, set[int]]:
     """Of sorted names, the lengths of the beginnings that each has in common with others."""
-    common = [len(os.path.commonprefix(pair)) for pair in zip(names, names[1:], strict=False)]
+    common = [_in_common(one, other) for one, other in pairwise(names)]
     found: dict[str, set[int]] = {}
     for at, name in enumerate(names):
         places = set()
@@ -71,6 +71,10 @@ def _partings(names: Sequence[str]) -> dict[str, set[int]]:
                 places.add(least)
         found[name] = places
     return found
+
+
+def _in_common(one: str, other: str) -> int:
+    return next((at for at, both in enumerate(zip(one, other, strict=False)) if both[0] != both[1]), len(one))
 
 
 def _cut(name: str, head: int, places: Iterable[int], shown: int) -> str:
