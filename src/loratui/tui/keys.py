@@ -59,7 +59,7 @@ LETTERS: dict[str, str] = {
 
 
 CONTROLS: dict[str, tuple[str, frozenset[str]]] = {
-    "c": ("stop what is at work", frozenset({"stop"})),
+    "c": ("stop what is at work", frozenset({"interrupt"})),
     "e": ("how answers are generated", frozenset({"settings"})),
     "f": ("a folder", frozenset({"browse"})),
     "g": ("score held-out rows", frozenset({"score"})),
@@ -180,6 +180,7 @@ USES: dict[str, tuple[Use, ...]] = {
     ),
     "playground": (
         Use("i", "write", "Write", "Back to the prompt"),
+        Use("s", "halt", "Stop", "Stop the answers that are growing, or the loading of the model"),
         Use(
             "r",
             "again",
@@ -195,6 +196,7 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("b", "blind", "Blind", "Answers without names in random order, to vote on; and back"),
         Use("S", "samples", "Samples", "The pinned prompts' answers at each evaluation of the run"),
         Use("m", "continue", "Train on", "Fill the wizard in to train this result further"),
+        Use("x", "take_away", "Take away", "Merge, export, push or serve what it made"),
     ),
 }
 """What is used where, in the order of the footer."""
