@@ -35,7 +35,8 @@ EMPTY = (
 UNDERSTOOD = (
     "Understood are prompt and completion (question and answer, …),\n"
     "instruction/input/output, messages, plain text; and preferences: pairs of\n"
-    "chosen and rejected (DPO, ORPO), or answers with a label (KTO)."
+    "chosen and rejected (DPO, ORPO), or answers with a label (KTO).\n"
+    "Several at once (a mix): take the first, then + adds the others."
 )
 PATH_BEGINS = "/~."
 
