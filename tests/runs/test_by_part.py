@@ -86,7 +86,8 @@ def test_findings_has_a_line_for_each_part(tmp_path: Path, monkeypatch: pytest.M
 def test_the_list_of_runs_has_the_newest_figures_of_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     mixed = create_run(
-        with_values(Plan(), {"dataset.parts": [{"path": "english.jsonl"}, {"path": "code.jsonl"}]}), "mixed"
+        with_values(Plan(), {"dataset.path": "", "dataset.parts": [{"path": "english.jsonl"}, {"path": "code.jsonl"}]}),
+        "mixed",
     )
     create_run(Plan(), "single")
     events = [
