@@ -103,6 +103,23 @@ async def test_a_run_that_lies_elsewhere_is_listed_beside_one_of_its_name(home: 
         assert opened == {str(home / "runs" / "mine"), str(home / "elsewhere" / "runs" / "mine")}
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["", "asked something meanwhile"])
+async def test_esc_on_a_run_that_was_opened_here_leads_back(home: Path, asked: bool) -> None:
+    record_run(home, "mine", state="finished")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "finished")
+        await pilot.press("enter")
+        await until(pilot, "mine · loss")
+        if asked:
+            app.open_step("playground")
+            await until(pilot, lambda: app.screen.name == "playground")
+            await pilot.press("ctrl+p")
+            await until(pilot, "mine · loss")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "runs")
+
+
 def test_its_first_picture_waits_for_nothing_heavy() -> None:
     heavy = {"pydantic", "psutil", "loratui.core.plan", "loratui.runs.listing", "torch", "transformers"}
     code = f"import sys, loratui.tui.app, loratui.tui.home.screen; print(*sorted({heavy!r} & set(sys.modules)))"
