@@ -151,7 +151,7 @@ def where(line: Line, other: RunSummary | None, width: int) -> str:
         return f"{words}  {'✗' if bad else '▲'} {told}"
     if summary.plan is None or other is None or other.plan is None:
         return words
-    head = f"{words}  ·  against {other.name}: "
+    head = f"{words}  ·  against {shortened(one_line(other.name), 32)}: "
     changes = [_change_words(*change) for change in differences(other.plan, summary.plan)]
     return head + _fitting(changes, width - len(head)) if changes and len(head) + len(changes[0]) <= width else words
 
