@@ -203,7 +203,7 @@ USES: dict[str, tuple[Use, ...]] = {
 
 FOOTERS: dict[str, tuple[str, ...]] = {
     "model": ("next", "search_hub", "browse"),
-    "dataset": ("next", "browse", "fix", "columns", "problems", "tokens", "lengths", "write", "demo", "mix"),
+    "dataset": ("next", "check", "fix", "browse", "columns", "problems", "tokens", "lengths", "write", "demo", "mix"),
     "recipe": ("next", "fit", "vary", "nudge(1)", "more", "undo", "reset", "hold", "preset"),
     "review": ("next", "fit", "everything", "queue", "write"),
     "training": (
