@@ -150,3 +150,8 @@ def age(seconds: float) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)} min"
     return f"{int(seconds // 3600)} h" if seconds < 48 * 3600 else f"{int(seconds // 86400)} d"
+
+
+def lowered(words: str) -> str:
+    """A name at the beginning of a sentence, within one: only the first letter, and no abbreviation."""
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from loratui.commands.experiment_words import shown
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.core.preferences import loss_unit
 from loratui.evaluation.experiment import compare, words
 from loratui.evaluation.experiment_table import chart_of
 from loratui.experiments.begin import begin
@@ -239,7 +241,7 @@ def made(apart: float, seeds_apart: float, *, seeds: int = 2, rows: int = 200) -
 
 def verdict(experiment: Experiment) -> tuple[str, str]:
     found = compare(experiment)
-    return found.trials[1].told, words(found.trials[1], found.noise)
+    return found.trials[1].told, words(found.trials[1], found.noise, found.unit)
 
 
 def test_a_difference_beyond_rows_and_seeds_is_told_apart() -> None:
@@ -250,6 +252,20 @@ def test_a_difference_beyond_rows_and_seeds_is_told_apart() -> None:
 def test_a_difference_that_seeds_make_as_well_is_not() -> None:
     told, text = verdict(made(0.05, 0.05))
     assert told == "no difference" and text.endswith(": not told apart")
+
+
+def test_differences_beyond_shares_have_their_unit() -> None:
+    experiment = made(3.0, 0.005)
+    assert re.match(r"[\d.]+ nats a token worse, seeds differ by [\d.]+ nats a token", verdict(experiment)[1])
+    assert "beside the best, nats a token:" in shown(experiment)
+
+
+@pytest.mark.parametrize(
+    ("objective", "unit"), [("sft", "nats a token"), ("dpo", "a pair"), ("orpo", "a pair"), ("kto", "an answer")]
+)
+def test_a_loss_of_preferences_is_no_loss_a_token(objective: str, unit: str) -> None:
+    training = DEMO.training.model_copy(update={"objective": objective})
+    assert loss_unit(DEMO.model_copy(update={"training": training})) == unit
 
 
 @pytest.mark.parametrize(("apart", "told", "text"), [(0.05, "worse", ": told"), (0.0, "no difference", ": not told")])
@@ -268,7 +284,7 @@ def test_rows_that_are_not_the_same_are_not_compared_row_by_row() -> None:
     assert kept is not None
     row_losses.keep(run, 8, RowLosses(kept.nll, [11] * len(kept.tokens)))
     found = compare(experiment)
-    assert not found.trials[1].by_rows and "rows not compared" in words(found.trials[1], found.noise)
+    assert not found.trials[1].by_rows and "rows not compared" in words(found.trials[1], found.noise, found.unit)
 
 
 def test_table_and_chart_show_the_noise_beside_the_effect() -> None:

@@ -11,12 +11,13 @@ from click.testing import CliRunner
 from loratui.cli import loratui
 from loratui.core.early_stopping import UNDECIDED, Change
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_to_toml
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs import row_losses
 from loratui.runs.by_part import part_losses
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, decode, encode, make
 from loratui.runs.row_losses import RowLosses
+from loratui.runs.start import create_run
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import part_rows
 
@@ -80,6 +81,28 @@ def test_findings_has_a_line_for_each_part(tmp_path: Path, monkeypatch: pytest.M
         ("orders", 1.0, "worse"),
         ("chats", 2.0, None),
     ]
+
+
+def test_the_list_of_runs_has_the_newest_figures_of_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    mixed = create_run(
+        with_values(Plan(), {"dataset.path": "", "dataset.parts": [{"path": "english.jsonl"}, {"path": "code.jsonl"}]}),
+        "mixed",
+    )
+    create_run(Plan(), "single")
+    events = [
+        evaluation(10, {"english": 0.5, "code": 0.6}),
+        evaluation(20, {"english": 0.4, "code": 0.7}, parts_beside_best={"code": WORSE}),
+        make("step", 30.0, step=21, loss=0.5),
+    ]
+    mixed.events_path.write_text("".join(encode(event) + "\n" for event in events))
+    lines = CliRunner().invoke(loratui, ["runs"], terminal_width=200).output.splitlines()
+    (line,) = (one for one in lines if one.startswith("mixed"))
+    assert "held out: english 0.4000, code ▲ 0.7000" in line
+    assert not any("held out" in one for one in lines if one.startswith("single"))
+    found = json.loads(CliRunner().invoke(loratui, ["runs", "--json"]).output)["runs"]
+    told = {one["name"]: [(part["part"], part["loss"], part["told"]) for part in one["parts"]] for one in found}
+    assert told == {"mixed": [("english", 0.4, None), ("code", 0.7, "worse")], "single": []}
 
 
 def test_the_rows_that_are_kept_decide_as_those_that_were_measured(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from loratui.paths import runs_home, state_home
 from loratui.runs import start
 from loratui.runs.directory import HERE, MERGE_NOTE, Run, held_here
 from loratui.runs.folders import any_run, argument_of, may_be_run, typed_here
+from loratui.runs.listing import find_run, list_runs
 from loratui.runs.origin import is_foreign
 from loratui.runs.recovery import left
 from loratui.runs.start import begin_run, create_run, wait_started, with_absolute_paths, worker_environment
@@ -37,6 +39,45 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run() -> Run:
     return create_run(Plan(), "one")
+
+
+# ── elsewhere ────────────────────────────────────────────────────────────────
+
+
+def test_a_run_that_was_begun_elsewhere_is_listed_while_it_is_there(here: Path, tmp_path: Path, run: Run) -> None:
+    places = [create_run(Plan(), output=folder).path for folder in (tmp_path / "a" / "one", tmp_path / "b" / "two")]
+    assert {one.name for one in list_runs()} == {"one", *map(str, places)}, "two of one name have each its own"
+    assert find_run("two").path == places[1] and find_run("one").path == run.path, "those at home come first"
+    assert find_run(str(places[0])).path == places[0]
+    (tmp_path / "b").rename(tmp_path / "away")
+    assert {one.name for one in list_runs()} == {"one", str(places[0])}
+    (tmp_path / "away").rename(tmp_path / "b")
+    assert {one.name for one in list_runs()} == {"one", *map(str, places)}, "nothing was lost of it"
+
+
+def test_runs_elsewhere_are_something_to_come_back_to(tmp_path: Path) -> None:
+    assert not any_run() and list_runs() == []
+    place = create_run(Plan(), output=tmp_path / "out").path
+    assert any_run() and [one.run.path for one in list_runs()] == [place]
+    shutil.rmtree(place)
+    assert not any_run() and list_runs() == []
+
+
+def test_a_run_is_begun_where_the_list_cannot_be_kept_and_a_torn_list_is_read(tmp_path: Path) -> None:
+    kept = state_home() / "runs-elsewhere.jsonl"
+    kept.mkdir(parents=True)
+    run = create_run(Plan(), output=tmp_path / "out")
+    assert "will not list it" in (run.path / "beside.log").read_text()
+    kept.rmdir()
+    other = create_run(Plan(), output=tmp_path / "other")
+    kept.write_text(kept.read_text() + '"/half\n[1]\n"relative"\n')
+    assert [one.run.path for one in list_runs()] == [other.path]
+
+
+def test_a_folder_of_loratui_by_another_way_is_not_elsewhere(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "link").symlink_to(runs_home())
+    create_run(Plan(), output=tmp_path / "link" / "two")
+    assert sorted(one.name for one in list_runs()) == ["one", "two"]
 
 
 # ── places ───────────────────────────────────────────────────────────────────

@@ -18,7 +18,8 @@ from loratui.runs.status import Status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.common.key_bar import KeyBar
-from loratui.tui.home.lines import BAD, look_of, told_apart
+from loratui.tui.home.lines import BAD, look_of
+from loratui.tui.home.names import told_apart
 from loratui.tui.training.curves import predicted_bytes
 from loratui.tui.training.news import fitted, news, rows_of
 from loratui.tui.training.record import RunRecord
@@ -146,12 +147,14 @@ async def test_the_screen_gives_a_long_finding_its_rows(homes: Path) -> None:
         ("llama-lora-20261126-1740", "llama-qlora-20261126-1740"),
         ("a" * 60 + "1" + "b" * 60, "a" * 60 + "2" + "b" * 60),
         ("a" * 60, "a" * 70),
+        tuple(f"llama-3.2-{one}-instruct-{way}-20261127-0028" for one in ("1b", "3b") for way in ("lora", "qlora")),
+        tuple(f"llama-3.2-1b-instruct-v0.3-try-{one}dcb012-{trial}" for one in ("a", "b") for trial in (1, 2, 12)),
     ],
 )
-@pytest.mark.parametrize("width", [14, 20, 34])
-def test_no_two_runs_look_the_same(names: tuple[str, str], width: int) -> None:
+@pytest.mark.parametrize("width", [14, 19, 34])
+def test_no_two_runs_look_the_same(names: tuple[str, ...], width: int) -> None:
     found = told_apart(names, width)
-    assert len(set(found.values())) == 2 and all(0 < len(one) <= width for one in found.values()), found
+    assert len(set(found.values())) == len(names) and all(0 < len(one) <= width for one in found.values()), found
 
 
 def test_stopped_before_its_first_step(homes: Path) -> None:

@@ -16,7 +16,7 @@ from loratui.tui.app import LoratuiApp
 from loratui.tui.common.filter_list import FilterList
 from loratui.tui.dataset.facts import text_words
 from loratui.tui.frame.change_line import ChangeLine, change_content
-from loratui.tui.home.lines import shortened
+from loratui.tui.home.names import shortened
 from loratui.tui.machine.device_card import DeviceCard
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.screen import PlaygroundScreen

@@ -13,6 +13,7 @@ from pictured import shown, until
 from recorded_run import BEGAN, record_run
 from wizard import dataset_file, model_folder, settled
 
+from loratui.runs.elsewhere import remember
 from loratui.runs.events import encode, make
 from loratui.runs.listing import RunList
 from loratui.runs.outcome import OutcomeTail
@@ -78,6 +79,45 @@ async def test_home_is_first_where_there_is_something_to_come_back_to(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert app.screen.name == first
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=str)
+async def test_a_run_that_lies_elsewhere_is_listed_beside_one_of_its_name(home: Path, size: tuple[int, int]) -> None:
+    record_run(home, "mine", state="finished")
+    record_run(home / "elsewhere", "mine", state="stopped")
+    remember(home / "elsewhere" / "runs" / "mine")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "finished")
+        text = await until(pilot, "stopped")
+        assert len([line for line in text.splitlines() if "mine" in line and ("✓" in line or "■" in line)]) >= 2
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: app.screen.name == "training")
+        await until(pilot, lambda: app.screen.followed is not None and app.screen.followed.looked)
+        opened = {str(app.screen.followed.run.path)}
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "runs")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: app.screen.name == "training")
+        opened.add(str(app.screen.followed.run.path))
+        assert opened == {str(home / "runs" / "mine"), str(home / "elsewhere" / "runs" / "mine")}
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["", "asked something meanwhile"])
+async def test_esc_on_a_run_that_was_opened_here_leads_back(home: Path, asked: bool) -> None:
+    record_run(home, "mine", state="finished")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "finished")
+        await pilot.press("enter")
+        await until(pilot, "mine · loss")
+        if asked:
+            app.open_step("playground")
+            await until(pilot, lambda: app.screen.name == "playground")
+            await pilot.press("ctrl+p")
+            await until(pilot, "mine · loss")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "runs")
 
 
 def test_its_first_picture_waits_for_nothing_heavy() -> None:

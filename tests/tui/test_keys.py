@@ -19,7 +19,7 @@ import loratui.tui
 from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.keys import CONTROLS, LETTERS, NAMES, RUN, USES
+from loratui.tui.keys import CONTROLS, FOOTERS, LETTERS, NAMES, RUN, USES
 from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.training.allowed import ACTIONS
 from loratui.tui.wizard.draft import STEPS
@@ -98,6 +98,40 @@ def test_no_screen_gives_a_letter_twice() -> None:
     assert {action.name for action in ACTIONS} == set(RUN)
     used = {use.letter for uses in USES.values() for use in uses} | set(RUN.values())
     assert set(LETTERS) - used == {"a", "j", "k", "q", "?"} - used, "what is used nowhere is no part of it"
+
+
+async def test_the_footer_shows_first_what_is_needed(homes: Path) -> None:
+    run = record_run(homes / "home", state="running", checkpoint=True)
+    app = wizard(homes, screen="machine")
+    app.state.run.open(str(run.path), "")
+    lines = {}
+    async with app.run_test(size=(80, 24)) as pilot:
+        for name in SCREEN_CLASSES:
+            app.open_step(name)
+            await settled(pilot)
+            bar = app.screen.query_one(KeyBar)
+            lines[name] = bar.render().plain
+            actions = {one.binding.action for one in app.screen.active_bindings.values()}
+            declared = {
+                binding.action
+                for node in (app.screen, *app.screen.walk_children())
+                for bindings in node._bindings.key_to_bindings.values()
+                for binding in bindings
+            }
+            assert set(FOOTERS.get(name, ())) <= actions | declared, name
+    assert all("^n Next" in line for name, line in lines.items() if name not in ("playground", "runs")), lines
+    assert "V Try values" in lines["recipe"] and "s Stop" in lines["training"], lines
+    assert "^l Held-out row" in lines["playground"], lines
+
+
+async def test_keys_that_an_empty_dataset_tells_of_are_in_the_footer(homes: Path) -> None:
+    app = wizard(homes, screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        line = app.screen.query_one(KeyBar).render().plain
+        assert all(f"{key} " in line for key in ("^n", "o", "i", "d")) and "d Demo" in line, line
+        said = " ".join(screen_text(app).split())
+        assert "chosen and rejected (DPO, ORPO)" in said and "Several at once (a mix)" in said
 
 
 @pytest.mark.parametrize("width", [80, 120, 160, 200])

@@ -33,6 +33,7 @@ from loratui.tui.playground.evaluation import EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
+from loratui.tui.take_away.screen import TakeAwayScreen
 from loratui.workers import client as client_module
 from loratui.workers.protocol import Ready
 from loratui.workers.target import Target, find_target
@@ -226,6 +227,47 @@ async def test_several_lines_and_quitting_end_the_worker(run: Run) -> None:
         assert answers(app)["adapter"] == "adapter answers one\ntwo"
         worker = screen.session.client
     assert not worker.alive
+
+
+@pytest.mark.parametrize("key", ["s", "ctrl+c"])
+async def test_the_loading_of_a_model_is_stopped_by_the_key_that_stops_everywhere(
+    home: Path, tmp_path: Path, key: str
+) -> None:
+    slow = tmp_path / "slow-model"
+    slow.mkdir()
+    (slow / "config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", adapter=str(slow))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "reading the weights … ^c stops it" in " ".join(shown(app).split()))
+        if key == "s":
+            await pilot.press("escape")
+            assert "s Stop" in await until(pilot, "i Write")
+        client = app.screen.session.client
+        assert client is not None
+        await pilot.press(key)
+        await until(pilot, lambda: "you stopped it" in " ".join(shown(app).split()))
+        await until(pilot, lambda: not app.screen.session.alive and client.process_id is None)
+        assert "s Stop" not in shown(app).splitlines()[-1], "nothing is at work"
+        if key == "s":
+            await pilot.press("i", *"anew", "enter")
+            await until(pilot, lambda: answers(app) == {"base": "base answers anew"}, seconds=60)
+
+
+async def test_s_stops_answers_and_x_takes_the_result_away(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"endless", "enter")
+        await until(pilot, "word word")
+        app.screen.answers.focus_shown()
+        await until(pilot, "s Stop")
+        await pilot.press("s")
+        await until(pilot, "stopped")
+        await until(pilot, lambda: "s Stop" not in shown(app))
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, TakeAwayScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "playground")
 
 
 async def test_a_prompt_sent_while_loading_is_answered_then(run: Run) -> None:

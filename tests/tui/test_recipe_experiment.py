@@ -222,7 +222,7 @@ async def test_home_lists_it_and_shows_the_table_that_the_command_prints(homes: 
     experiment = over()
     app = wizard(homes, screen="runs")
     async with app.run_test(size=size) as pilot:
-        await until(pilot, "made  over  learning_rate: 2 trials × 2 seeds")
+        await until(pilot, "made  over  learning rate: 2 trials × 2 seeds")
         await pilot.press("V")
         await until(pilot, "●")
         text = await until(pilot, "A makes the trial")

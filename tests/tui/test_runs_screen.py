@@ -185,9 +185,9 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
         await until(pilot, "is marked")
         await pilot.press("down", "equals_sign")
         text = await until(pilot, "two runs compared")
-        text = await until(pilot, "lora.r")
-        assert "training.learning_rate" in text and "lora.dropout" not in text
-        assert "rate used, highest → last" in text and "0.25 → 0.25" in text, (
+        text = await until(pilot, "Rank  ")
+        assert "Learning rate" in text and "Dropout" not in text and "learning_rate" not in text
+        assert "Rate used, highest → last" in text and "0.25 → 0.25" in text, (
             "what the steps had, whatever the plans say"
         )
         assert "━━ second" in text and "━━ first" in text and "best evaluation" in text

@@ -11,9 +11,10 @@ from textual.widgets._toast import ToastRack
 from wizard import choose, dataset_file, machine, screen_text, settled, wizard
 
 from loratui.core.recommend.scale_of_data import passes_for, why_passes
-from loratui.format import in_gib, loss_text
+from loratui.format import in_gib, loss_text, value_text
 from loratui.machine.catalogue import find_gpu
 from loratui.runs.directory import Run
+from loratui.runs.events import Step, decode
 from loratui.tui.frame.headroom_bar import memory_view
 from loratui.tui.home.lines import row
 from loratui.tui.home.reading import Looker
@@ -63,6 +64,28 @@ def test_a_loss_has_the_same_digits_in_the_list_and_on_the_training_screen(
     (line,) = Looker().look().lines
     assert loss_text(best.loss) in row(line, 160).plain
     assert loss_text(2.0) == "2.0000" and loss_text(None) == "–"
+
+
+def test_the_loss_of_a_run_is_that_of_its_last_step_wherever_it_is_called_so(homes: Path) -> None:
+    run = record_run(homes / "home", "noisy", state="finished", steps=143)
+    followed = Followed(Run(run.path))
+    while not followed.whole:
+        followed.poll()
+    told = {name: value for name, value, _ in facts(followed.record, None)}
+    (line,) = Looker().look().lines
+    assert told["loss"] in row(line, 160).plain, "home and training say the same"
+    assert told["smoothed"] != told["loss"], "what is smoothed has another name"
+    last = [event for event in map(decode, run.events_path.read_bytes().splitlines()) if isinstance(event, Step)][-1]
+    assert told["loss"] == loss_text(last.loss)
+
+
+@pytest.mark.parametrize("value", [0.0026, 1.25e-4])
+def test_what_tells_runs_apart_is_told_whole_at_80_columns(homes: Path, value: float) -> None:
+    for number, rate in enumerate((1e-3, value)):
+        record_run(homes / "home", f"a-very-long-name-of-a-run-{number}", values={"training.learning_rate": rate})
+    look = Looker().look()
+    lines = [row(line, 74, look.sets_apart(line), longest=28).plain for line in look.lines]
+    assert any(f"rate {value_text(value)} " in line for line in lines), lines
 
 
 async def test_the_learnt_share_names_what_it_is_a_share_of(tmp_path: Path) -> None:

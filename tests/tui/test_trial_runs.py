@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nothing_trains import needs_optuna, nothing_trains  # noqa: F401 (a fixture among them)
 from pictured import shown, until
 from recorded_run import record_run
 from wizard import SIZES, settled, wizard
 
+from loratui.commands.experiment import command
 from loratui.commands.experiment_words import shown as printed
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
@@ -104,7 +107,17 @@ def test_a_trial_that_waits_at_its_rung_has_its_step_and_loss_in_the_table(homes
     assert other[2:4] == ["–", "–"] and other[-1] == "on its way to step 50, at 30"
 
 
-async def test_columns_are_called_as_the_fields_are_and_the_command_keeps_its_keys(homes: Path) -> None:
+def test_a_trial_that_waits_at_its_first_rung_says_so_to_programs(homes: Path) -> None:
+    experiment = tried()
+    found = CliRunner().invoke(command, ["show", "made", "--json"])
+    waits, other = json.loads(found.output)["comparison"]["trials"]
+    row = table_rows(experiment, compare(experiment))[1]
+    assert (waits["step"], f"{waits['loss']:.4f}", waits["standing"]) == (50, row[3], "waits for the others")
+    assert waits["losses"] == [] and waits["state"] == "open", "no rung is decided yet"
+    assert (other["step"], other["loss"], other["standing"]) == (0, None, "on its way to step 50, at 30")
+
+
+async def test_columns_are_called_as_the_fields_are(homes: Path) -> None:
     experiment = tried()
     app = wizard(homes, screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
@@ -113,7 +126,9 @@ async def test_columns_are_called_as_the_fields_are_and_the_command_keeps_its_ke
         text = await until(pilot, "held-out loss")
         await until(pilot, lambda: "trial  Learning rate" in shown(app))
         assert "trial  learning_rate" not in text
-    assert "trial  learning_rate" in printed(experiment)
+    told = CliRunner().invoke(command, ["list"]).output
+    assert "trial  Learning rate" in printed(experiment) and "learning rate" in told
+    assert "learning_rate" not in printed(experiment) + told
 
 
 @needs_optuna

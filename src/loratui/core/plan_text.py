@@ -18,6 +18,7 @@ from loratui.core.field_words import choices, is_finite, takes
 from loratui.core.near import near
 from loratui.core.parts_text import PARTS, read_parts
 from loratui.core.plan import Plan
+from loratui.format import lowered
 
 END_MARK = "# The plan ends here."
 """Last line of every plan that is written: what lacks it may have been cut."""
@@ -39,6 +40,12 @@ def fields() -> dict[str, FieldInfo]:
         for name, field in (nested or {}).items():
             found[f"{section}.{name}"] = field
     return found
+
+
+def label_of(key: str, *, within: bool = False) -> str:
+    """How a key is called wherever a person reads it. within: in the middle of a sentence."""
+    label = str(fields()[key].title)
+    return lowered(label) if within else label
 
 
 def allowed(key: str) -> str:

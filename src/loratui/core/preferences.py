@@ -25,6 +25,13 @@ def learns_pairs(plan: Plan) -> bool:
     return plan.training.objective in ("dpo", "orpo")
 
 
+def loss_unit(plan: Plan) -> str:
+    """What a held-out loss is counted in, and over what it is a mean."""
+    if not is_preference(plan):
+        return "nats a token"
+    return "an answer" if learns_judged(plan) else "a pair"
+
+
 def learns_judged(plan: Plan) -> bool:
     """Whether each answer is judged by itself (KTO)."""
     return plan.training.objective == "kto"

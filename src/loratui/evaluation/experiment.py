@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
 
+from loratui.core.preferences import loss_unit
 from loratui.evaluation.intervals import Interval, paired, student
 from loratui.evaluation.measures import Measure, Numbers, ratio
 from loratui.experiments.directory import Experiment, Trial
+from loratui.experiments.standing import losses_there, under_way
 from loratui.runs import row_losses
 from loratui.runs.row_losses import RowLosses
 
@@ -29,16 +31,18 @@ LOSS = Measure("loss", "held-out loss", "number", -1, ratio, graded=False, mean=
 class Beside:
     """One trial beside the best one, at the last rung that both reached.
 
-    loss: mean over its seeds at the last rung that it reached itself, `step`; None before the first one. difference:
-    its loss less the best one's at `rung`; share: that difference by the best one's loss. half: half of the 95 %
-    interval of the difference, None where nothing is known of it. level: the best one's loss there. seeds: each seed's
-    own difference.
+    loss: mean over its seeds at the last rung that it reached itself, `step`, be it decided or not; None before the
+    first one. losses: each seed's there. standing: of an open one, where it is, in words. difference: its loss less the
+    best one's at `rung`; share: that difference by the best one's loss. half: half of the 95 % interval of the
+    difference, None where nothing is known of it. level: the best one's loss there. seeds: each seed's own difference.
     told: better, worse, or no difference.
     """
 
     trial: Trial
     loss: float | None
     step: int
+    losses: tuple[float, ...] = ()
+    standing: str = ""
     best: bool = False
     rung: int = -1
     difference: float | None = None
@@ -52,13 +56,14 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All trials. noise: by how much two seeds of one setting differ, in nats a token; None with one seed. over:
-    whether nothing is to come.
+    """All trials. noise: by how much two seeds of one setting differ, in `unit`; None with one seed. over: whether
+    nothing is to come. unit: of every loss and difference (`loss_unit`).
     """
 
     trials: list[Beside]
     noise: float | None
     over: bool
+    unit: str
 
     @property
     def best(self) -> Beside | None:
@@ -68,14 +73,15 @@ class Comparison:
 def compare(experiment: Experiment, trials: Sequence[Trial] | None = None) -> Comparison:
     """The trials as far as they are. RunError where the experiment cannot be read."""
     trials = experiment.trials() if trials is None else trials
+    unit = loss_unit(experiment.plan())
     over = all(one.state != "open" for one in trials)
     best = _best(trials)
     if best is None:
-        return Comparison([Beside(one, None, 0) for one in trials], None, over)
+        return Comparison([_alone(experiment, one) for one in trials], None, over, unit)
     spreads = [_spread(trials, rung) for rung in range(len(best.losses))]
     found = [_beside(experiment, one, best, spreads) for one in trials]
     deviation = next((spread[0] for spread in reversed(spreads) if spread is not None), None)
-    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation, over)
+    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation, over, unit)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
@@ -98,14 +104,14 @@ def _spread(trials: Sequence[Trial], rung: int) -> tuple[float, int] | None:
 
 
 def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence[tuple[float, int] | None]) -> Beside:
+    alone = _alone(experiment, trial)
     if not trial.losses:
-        return Beside(trial, None, 0)
-    loss, step = fmean(trial.losses[-1]), trial.steps[len(trial.losses) - 1]
+        return alone
     rung = min(len(trial.losses), len(best.losses)) - 1
     level = fmean(best.losses[rung])
     if trial.number == best.number:
         around = tuple(one - level for one in best.losses[rung])
-        return Beside(trial, loss, step, best=True, rung=rung, level=level, seeds=around)
+        return replace(alone, best=True, rung=rung, level=level, seeds=around)
     difference = fmean(trial.losses[rung]) - level
     pairs = list(zip(trial.losses[rung], best.losses[rung], strict=True))
     by_rows = _by_rows(experiment, trial, best, rung)
@@ -118,10 +124,8 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
     told = "no difference"
     if half is not None and abs(difference) > half:
         told = "worse" if difference > 0 else "better"
-    return Beside(
-        trial,
-        loss,
-        step,
+    return replace(
+        alone,
         rung=rung,
         difference=difference,
         share=difference / level,
@@ -131,6 +135,16 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
         seeds=tuple(one - other for one, other in pairs),
         told=told,
     )
+
+
+def _alone(experiment: Experiment, trial: Trial) -> Beside:
+    """A trial by itself: what it lost where it came to, and how it stands."""
+    there = losses_there(experiment, trial) if trial.state == "open" else []
+    standing = under_way(experiment, trial) if trial.state == "open" else ""
+    decided = trial.losses[-1] if trial.losses else []
+    losses = tuple(there or decided)
+    step = trial.until if there else trial.steps[len(trial.losses) - 1] if decided else 0
+    return Beside(trial, fmean(losses) if losses else None, step, losses=losses, standing=standing)
 
 
 def _by_rows(experiment: Experiment, one: Trial, other: Trial, rung: int) -> Interval | None:
@@ -155,8 +169,8 @@ def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
     return np.stack([losses, np.array(found[0].tokens, dtype=np.float64)], axis=1)
 
 
-def words(one: Beside, noise: float | None) -> str:
-    """`0.8% worse, seeds differ by 0.5%: not told apart`; nats a token where shares say nothing. noise: by how much two
+def words(one: Beside, noise: float | None, unit: str) -> str:
+    """`0.8% worse, seeds differ by 0.5%: not told apart`; in `unit` where shares say nothing. noise: by how much two
     seeds differ, None with one seed.
     """
     if one.best:
@@ -166,7 +180,7 @@ def words(one: Beside, noise: float | None) -> str:
     shares = abs(one.share) < 1 and (noise or 0.0) < one.level
 
     def amount(nats: float) -> str:
-        return f"{nats / one.level:.1%}" if shares else f"{nats:.4g}"
+        return f"{nats / one.level:.1%}" if shares else f"{nats:.4g} {unit}"
 
     far = f"{amount(abs(one.difference))} {'worse' if one.difference >= 0 else 'better'}"
     if one.half is None:
@@ -193,6 +207,7 @@ def document(found: Comparison) -> dict[str, object]:
             "runs": one.trial.runs,
             "state": one.trial.state,
             "why": one.trial.why,
+            "standing": one.standing,
             "rungs": one.trial.steps,
             "losses": one.trial.losses,
             "loss": one.loss,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
-from loratui.core.errors import RunError
+from loratui.core.errors import LoratuiError
+from loratui.core.plan_text import label_of
 from loratui.evaluation.experiment import Beside, Comparison, compare, words
 from loratui.experiments.directory import Experiment
-from loratui.experiments.standing import losses_there, under_way
 from loratui.experiments.vary import values_text
-from loratui.experiments.words import Naming, last_names, one_seed_words, state_of
+from loratui.experiments.words import one_seed_words, state_of, varied_words
 from loratui.format import value_text
 
 CHART_WIDTH = 48
 LEAST_SCALE = 0.002
 """A chart's half width is at least this share of the loss: noise is not blown up to fill it."""
-CHART_HEAD = "held-out loss beside the best one's: ● the mean, ├──┤ 95 %, ○ a seed"
+CHART_HEAD = "beside the best, UNIT: ● the mean, ├──┤ 95 %, ○ a seed"
 
 
 def listed_rows(experiments: Sequence[Experiment]) -> list[list[str]]:
@@ -26,30 +25,28 @@ def listed_rows(experiments: Sequence[Experiment]) -> list[list[str]]:
         try:
             found = compare(one)
             best = f"{found.best.trial.number}: {values_text(found.best.trial.values)}" if found.best else "–"
-            rows.append([one.name, state_of(one, found.over), ", ".join(one.facts()["vary"]), best])
-        except RunError as error:
+            rows.append([one.name, state_of(one, found.over), varied_words(one.facts()["vary"]), best])
+        except LoratuiError as error:
             rows.append([one.name, "cannot be read", error.sentence, ""])
     return rows
 
 
-def table_rows(experiment: Experiment, found: Comparison, naming: Naming = last_names) -> list[list[str]]:
+def table_rows(experiment: Experiment, found: Comparison) -> list[list[str]]:
     """A line a trial under the columns' names: its values, how far it came, its loss beside the best one's, its
     state.
     """
     keys = list(experiment.facts()["vary"])
-    rows = [["trial", *naming(keys), "step", "held-out loss", "beside the best", "state"]]
+    rows = [["trial", *map(label_of, keys), "step", "held-out loss", "beside the best", "state"]]
     for one in found.trials:
-        there = losses_there(experiment, one.trial) if one.trial.state == "open" else []
-        losses, at = (there, one.trial.until) if there else (one.trial.losses[-1] if one.trial.losses else [], one.step)
-        loss = f"{fmean(losses):.4f}" if losses else "–"
-        if len(losses) > 1:
-            loss += f" ± {_half_range(losses):.4f}"
-        text = words(one, found.noise)
+        loss = "–" if one.loss is None else f"{one.loss:.4f}"
+        if len(one.losses) > 1:
+            loss += f" ± {_half_range(one.losses):.4f}"
+        text = words(one, found.noise, found.unit)
         if one.best and not found.over:
             text = "ahead"
         values = [value_text(one.trial.values[key]) for key in keys]
-        step = f"{at:,}" if at else "–"
-        rows.append([str(one.trial.number), *values, step, loss, text, _state_words(experiment, one)])
+        step = f"{one.step:,}" if one.step else "–"
+        rows.append([str(one.trial.number), *values, step, loss, text, _state_words(one)])
     return rows
 
 
@@ -57,17 +54,17 @@ def _half_range(losses: Sequence[float]) -> float:
     return (max(losses) - min(losses)) / 2
 
 
-def _state_words(experiment: Experiment, one: Beside) -> str:
+def _state_words(one: Beside) -> str:
     trial = one.trial
     if trial.state == "open":
-        return under_way(experiment, trial)
+        return one.standing
     if trial.state in ("failed", "too big"):
         return f"{trial.state}: {trial.why}"
     return "" if len(trial.losses) == len(trial.steps) else "stopped"
 
 
 def chart_of(found: Comparison) -> list[str]:
-    """How far each trial lies from the best one in nats a token, with its 95 % interval and each seed's difference."""
+    """How far each trial lies from the best one, with its 95 % interval and each seed's difference."""
     known = [one for one in found.trials if one.difference is not None]
     if not known or found.best is None:
         return []
@@ -80,7 +77,7 @@ def chart_of(found: Comparison) -> list[str]:
     def at(difference: float) -> int:
         return min(CHART_WIDTH - 1, max(0, round((difference - low) / (high - low) * (CHART_WIDTH - 1))))
 
-    lines = [CHART_HEAD]
+    lines = [CHART_HEAD.replace("UNIT", found.unit)]
     for one in found.trials:
         cells = [" "] * CHART_WIDTH
         cells[at(0.0)] = "┊"
@@ -115,7 +112,7 @@ def verdict_lines(found: Comparison, *, option: str = "") -> list[str]:
         elif near:
             lines.append(f"Trial {found.best.trial.number} is the best, told apart from every other.")
     if found.noise is not None:
-        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} nats a token.")
+        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} {found.unit}.")
     elif any(one.difference is not None for one in found.trials):
         unknown = one_seed_words(begun=True, option=option)
         lines.append(unknown[0].upper() + unknown[1:])

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from loratui.core.errors import InputError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import fields, parse_setting, with_values
+from loratui.core.plan_text import fields, label_of, parse_setting, with_values
 from loratui.experiments.halving import drawn
 from loratui.format import value_text
 
@@ -135,5 +135,5 @@ def seeds_of(plan: Plan, count: int) -> list[int]:
 
 
 def values_text(values: Mapping[str, Any]) -> str:
-    """The values of a trial in a few words: `learning_rate 0.0002, r 8`."""
-    return ", ".join(f"{key.rpartition('.')[2]} {value_text(value)}" for key, value in values.items())
+    """The values of a trial in a few words: `learning rate 0.0002, rank 8`."""
+    return ", ".join(f"{label_of(key, within=True)} {value_text(value)}" for key, value in values.items())

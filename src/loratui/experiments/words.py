@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.plan_text import label_of
 from loratui.format import duration, size, value_text
 
 if TYPE_CHECKING:
@@ -34,24 +35,20 @@ def outlook_document(seen: Outlook) -> dict[str, Any]:
     }
 
 
+def varied_words(keys: Iterable[str]) -> str:
+    """What varies: `learning rate, rank`."""
+    return ", ".join(label_of(key, within=True) for key in keys)
+
+
 def trials_words(count: int, seeds: int) -> str:
     """`4 trials × 2 seeds`."""
     return f"{count:,} trials" + (f" × {seeds} seeds" if seeds > 1 else "")
 
 
-def last_names(keys: Sequence[str]) -> list[str]:
-    """The keys as columns name them: their last words."""
-    return [key.rpartition(".")[2] for key in keys]
-
-
-Naming = Callable[[Sequence[str]], list[str]]
-"""Names the columns of these plan keys."""
-
-
-def outlook_rows(question: Question, seen: Outlook, naming: Naming = last_names) -> list[list[str]]:
+def outlook_rows(question: Question, seen: Outlook) -> list[list[str]]:
     """A line a trial under the columns' names: its values, its memory, where it stops, and why it is left out."""
     keys = list(question.varied)
-    rows = [["trial", *naming(keys), MEMORY, "stops at", ""]]
+    rows = [["trial", *map(label_of, keys), MEMORY, "stops at", ""]]
     for one in seen.trials:
         stops = ", ".join(f"{step:,}" for step in one.steps)
         left_out = f"left out: {one.why}" if one.state != "open" else one.why
@@ -91,7 +88,7 @@ def _notes(question: Question, option: str) -> list[str]:
     notes, varied, alpha = [], question.varied, question.plan.lora.alpha
     if "lora.r" in varied and "lora.alpha" not in varied:
         scales = ", ".join(value_text(alpha / r) for r in varied["lora.r"])
-        notes.append(f"lora.alpha stays {value_text(alpha)}, so that alpha / r differs too ({scales}).")
+        notes.append(f"{label_of('lora.alpha')} stays {value_text(alpha)}, so that alpha / r differs too ({scales}).")
     if len(question.seeds) == 1:
         notes.append(one_seed_words(begun=False, option=option))
     return notes

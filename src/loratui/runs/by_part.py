@@ -6,10 +6,16 @@ from typing import Any, NamedTuple
 
 from loratui.core.early_stopping import Change, interval_words
 from loratui.format import loss_text
-from loratui.runs.events import Eval
+from loratui.runs.directory import Run
+from loratui.runs.events import Eval, decode
+from loratui.runs.lines import from_the_end
 
 MARKS = {"worse": "▲", "better": "▼"}
 """Beside a figure: what its rows tell, whatever the colour."""
+
+
+MOST_BYTES = 8 << 20
+"""Of a run's events are looked through for its newest evaluation."""
 
 
 class PartLoss(NamedTuple):
@@ -50,6 +56,21 @@ class PartLoss(NamedTuple):
             "rows": since.rows if since else None,
             "told": since.told if since else None,
         }
+
+
+def newest_parts(run: Run) -> list[PartLoss]:
+    """Those of the run's newest evaluation; none where its dataset is one, or its events tell of no evaluation."""
+    read = 0
+    try:
+        for _, line in from_the_end(run.events_path):
+            read += len(line) + 1
+            if read > MOST_BYTES:
+                break
+            if b'"eval"' in line and isinstance(event := decode(line), Eval) and event.loss_by_part:
+                return part_losses(event)
+    except OSError:
+        pass  # what is wrong with its files is said of the run itself
+    return []
 
 
 def part_losses(event: Eval | None) -> list[PartLoss]:

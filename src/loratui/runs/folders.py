@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from loratui.paths import runs_home
+from loratui.runs.elsewhere import places
 
 
 def may_be_run(path: Path) -> bool:
@@ -58,6 +59,7 @@ def _is_there(path: Path) -> bool:
 def any_run() -> bool:
     """Whether there is a run of this machine."""
     try:
-        return any(may_be_run(path) for path in runs_home().iterdir())
+        inside = list(runs_home().iterdir())
     except OSError:
-        return False
+        inside = []
+    return any(may_be_run(path) for path in (*inside, *places()))

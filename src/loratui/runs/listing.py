@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from loratui.core.errors import RunError
 from loratui.core.near import near
 from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run
+from loratui.runs.elsewhere import places
 from loratui.runs.folders import may_be_run as may_be_run
 from loratui.runs.origin import is_foreign
 from loratui.runs.summaries import Known, keep_summaries, marks_of, may_be_kept, read_summaries
@@ -18,7 +20,9 @@ from loratui.runs.verdict import ruin_of
 
 
 def list_runs() -> list[RunSummary]:
-    """Every run below `runs_home()`, the newest first; a broken one is listed with its problem."""
+    """Every run below `runs_home()`, and those that were begun elsewhere and are still there, the newest first; a
+    broken one is listed with its problem.
+    """
     return RunList().look()
 
 
@@ -35,9 +39,8 @@ class RunList:
         read.
         """
         home = runs_home()
-        if not home.is_dir():
-            return []
-        folders = [path for path in home.iterdir() if may_be_run(path)]
+        inside = list(home.iterdir()) if home.is_dir() else []
+        folders = [path for path in (*inside, *outside(home)) if may_be_run(path)]
         whole = most is None or len(folders) <= most
         if not whole:
             folders = sorted(folders, key=_changed, reverse=True)[:most]
@@ -60,6 +63,11 @@ def _look_at(path: Path, known: Known | None) -> Known:
     else:
         now = summary(run)
     return Known(marks, now, may_be_kept(marks, now))
+
+
+def outside(home: Path) -> list[Path]:
+    """The folders elsewhere in which runs were begun, by whichever way they are reached."""
+    return [path for path in places() if os.path.realpath(path.parent) != os.path.realpath(home)]
 
 
 def _changed(path: Path) -> float:
@@ -91,7 +99,7 @@ def find_run(name_or_path: str) -> Run:
         if names:
             return Run(runs_home() / names[0])
         raise RunError("there are no runs yet.", hint="Start one with `loratui`, or with `loratui train plan.toml`.")
-    starts = [name for name in names if name.startswith(name_or_path)]
+    starts = [name for name in names if PurePath(name).name.startswith(name_or_path)]
     if len(starts) == 1 and name_or_path:
         return Run(runs_home() / starts[0])
     meant = near(name_or_path, names)
@@ -103,5 +111,6 @@ def find_run(name_or_path: str) -> Run:
         else "There are no runs yet."
     )
     raise RunError(
-        f"there is no run {name_or_path}.", hint=f"{hint} One that was begun with --output is named by its directory."
+        f"there is no run {name_or_path}.",
+        hint=f"{hint} One that was begun with --output has its directory as its name.",
     )

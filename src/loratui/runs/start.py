@@ -24,6 +24,7 @@ from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home, without_tilde
 from loratui.runs.beside import note_beside, start_beside, track, tracked
 from loratui.runs.directory import Run, step_of
+from loratui.runs.elsewhere import remember
 from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import sign
 from loratui.runs.own import require_own
@@ -92,6 +93,11 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
             where=str(path),
             hint="Free some space or choose another directory.",
         ) from None
+    if path.parent != runs_home():
+        try:
+            remember(path)
+        except OSError as error:  # it trains all the same
+            note_beside(run, f"`loratui runs` will not list it: {error.strerror or error}")
     return run
 
 

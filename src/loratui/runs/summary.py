@@ -32,7 +32,8 @@ class RunSummary:
 
     @property
     def name(self) -> str:
-        return self.run.name
+        """What the commands take for it: its path where it lies elsewhere. No two runs have the same."""
+        return self.run.argument
 
     @property
     def state(self) -> State:

@@ -66,6 +66,10 @@ def wizard_commands() -> type[Provider]:
     return found
 
 
+AFTER_TRAINING = ("training", "playground")
+"""Whoever comes back from these to a run did not open it there."""
+
+
 def make_screen(name: str) -> Screen[Any]:
     """A new screen of this name."""
     module, _, attribute = SCREEN_CLASSES[name].partition(":")
@@ -275,7 +279,7 @@ class LoratuiApp(BackgroundLoading):
         while len(self.screen_stack) > BASE_SCREENS:
             self.pop_screen()
         before = self.screen.name
-        if step == "training" and before in SCREEN_CLASSES and before != step:
+        if step == "training" and before in SCREEN_CLASSES and before not in AFTER_TRAINING:
             self.before_training, self._panel_before_training = before, None
         self.switch_screen(step)
         if step in STEPS:

@@ -59,7 +59,7 @@ LETTERS: dict[str, str] = {
 
 
 CONTROLS: dict[str, tuple[str, frozenset[str]]] = {
-    "c": ("stop what is at work", frozenset({"stop"})),
+    "c": ("stop what is at work", frozenset({"interrupt"})),
     "e": ("how answers are generated", frozenset({"settings"})),
     "f": ("a folder", frozenset({"browse"})),
     "g": ("score held-out rows", frozenset({"score"})),
@@ -112,7 +112,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "dataset": (
         Use("r", "check", "Check again", "Check the rows with the model's own tokenizer again"),
         Use("o", "browse", "Open", "Choose a file or folder in a browser"),
-        Use("d", "demo", "Demo", "Take the built-in dataset", show=False),
+        Use("d", "demo", "Demo", "Take the built-in dataset"),
         Use("c", "columns", "Columns", "Change how the columns are read"),
         Use("e", "problems", "Problems", "List what is wrong with the rows, by line"),
         Use("l", "lengths", "Lengths", "How long the rows are, what each maximum length cuts, and what it costs"),
@@ -180,6 +180,7 @@ USES: dict[str, tuple[Use, ...]] = {
     ),
     "playground": (
         Use("i", "write", "Write", "Back to the prompt"),
+        Use("s", "halt", "Stop", "Stop the answers that are growing, or the loading of the model"),
         Use(
             "r",
             "again",
@@ -195,9 +196,46 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("b", "blind", "Blind", "Answers without names in random order, to vote on; and back"),
         Use("S", "samples", "Samples", "The pinned prompts' answers at each evaluation of the run"),
         Use("m", "continue", "Train on", "Fill the wizard in to train this result further"),
+        Use("x", "take_away", "Take away", "Merge, export, push or serve what it made"),
     ),
 }
 """What is used where, in the order of the footer."""
+
+FOOTERS: dict[str, tuple[str, ...]] = {
+    "model": ("next", "search_hub", "browse"),
+    "dataset": ("next", "check", "fix", "browse", "columns", "problems", "tokens", "lengths", "write", "demo", "mix"),
+    "recipe": ("next", "fit", "vary", "nudge(1)", "more", "undo", "reset", "hold", "preset"),
+    "review": ("next", "fit", "everything", "queue", "write"),
+    "training": (
+        "next",
+        "act('stop')",
+        "act('fix')",
+        "act('resume')",
+        "act('ask')",
+        "act('take_away')",
+        "act('evaluate')",
+        "act('save')",
+        "act('more')",
+    ),
+    "playground": (
+        "vote(1)",
+        "vote(2)",
+        "vote(3)",
+        "vote(0)",
+        "halt",
+        "write",
+        "row",
+        "score",
+        "again",
+        "take_away",
+        "columns",
+        "settings",
+    ),
+    "runs": ("down", "act('stop')", "act('resume')", "act('ask')", "compare", "act('take_away')", "experiments"),
+}
+"""Per screen, the actions in the order in which they are needed: where the footer is full, others give way first. Keys
+of enter and esc stand before them, the help and the way out are always there.
+"""
 
 RUN: dict[str, str] = {
     "stop": "s",

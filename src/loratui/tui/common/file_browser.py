@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from loratui.format import one_line, size
-from loratui.paths import home_short
+from loratui.paths import home_short, without_tilde
 from loratui.tui.common.filter_list import FilterList, Item, columns
 
 MOST_ENTRIES = 5000
@@ -61,6 +61,11 @@ def list_folder(
     return [*folders, *files]
 
 
+def _is_path(typed: str) -> bool:
+    """Whether what is typed is no part of a name: `/data`, `~/data`, `data/rows.jsonl`, `..`."""
+    return "/" in typed or typed in ("~", ".", "..")
+
+
 def _by_name(entry: Entry) -> str:
     return entry.path.name.lower()
 
@@ -101,7 +106,13 @@ class BrowserScreen(ModalScreen[str]):
             panel.border_title = Content(self.heading)
             panel.border_subtitle = Content("enter opens · ← folder above · / filter · esc closes")
             yield Static(id="where")
-            yield FilterList(self._draw, placeholder="filter by name", id="entries", empty="Nothing here.")
+            yield FilterList(
+                self._draw,
+                placeholder="filter by name, or a path",
+                id="entries",
+                empty="Nothing here.",
+                unlisted=lambda typed: f"enter goes to {typed}" if _is_path(typed) else "",
+            )
 
     def on_mount(self) -> None:
         self.query_one(FilterList).focus_list()
@@ -113,9 +124,35 @@ class BrowserScreen(ModalScreen[str]):
             entries, problem = list_folder(folder, self.wanted, self.taken), ""
         except OSError as error:
             entries, problem = [], error.strerror or str(error)
-        self.app.call_from_thread(self._show, folder, entries, problem, came_from)
+        self.app.call_from_thread(self._show, folder, entries, problem, came_from, "")
 
-    def _show(self, folder: Path, entries: list[Entry], problem: str, came_from: str) -> None:
+    @work(thread=True, exclusive=True, exit_on_error=False)
+    def _go(self, path: Path) -> None:
+        """To what a typed path names: a folder is opened, or taken where it is what is looked for, a file is taken; of
+        what is not there as much as is, with the rest as the filter.
+        """
+        folder, rest, problem = path, "", ""
+        try:
+            if path.is_dir():
+                if self.taken(path):
+                    self.app.call_from_thread(self.dismiss, str(path))
+                    return
+            elif path.is_file():
+                folder = path.parent
+                if path.stat().st_size and self.wanted(path):
+                    self.app.call_from_thread(self.dismiss, str(path))
+                    return
+                problem = "It is empty." if not path.stat().st_size else "It is nothing that can be taken here."
+            elif path.parent.is_dir():
+                folder, rest = path.parent, path.name
+            else:
+                problem = "There is no such file or folder."
+            entries = [] if problem else list_folder(folder, self.wanted, self.taken)
+        except OSError as error:
+            entries, problem = [], error.strerror or str(error)
+        self.app.call_from_thread(self._show, path if problem else folder, entries, problem, "", rest)
+
+    def _show(self, folder: Path, entries: list[Entry], problem: str, came_from: str, typed: str) -> None:
         if problem:
             self.query_one("#where", Static).update(
                 Content(f"✗ {one_line(folder)}: {one_line(problem)}").stylize("$error")
@@ -126,12 +163,12 @@ class BrowserScreen(ModalScreen[str]):
         self.entries = {str(entry.path): entry for entry in entries}
         items = []
         if self.may_take(folder):
-            items.append(Item(".", self.folders))
+            items.append(Item(".", ""))  # no words: a filter leads to what lies in the folder
         if folder.parent != folder:
-            items.append(Item("..", ".. up"))
+            items.append(Item("..", ""))
         items += [Item(key, entry.path.name, disabled=not entry.usable) for key, entry in self.entries.items()]
         chooser = self.query_one(FilterList)
-        chooser.filter_field.value = ""
+        chooser.filter_field.value = typed
         usable = [key for key, entry in self.entries.items() if entry.usable]
         wanted = [key for key in usable if self.entries[key].taken or self.entries[key].size_bytes is not None]
         first = next(iter([*wanted, *usable]), "..")
@@ -164,6 +201,11 @@ class BrowserScreen(ModalScreen[str]):
             self._open(self.entries[event.key].path, "")
         else:
             self.dismiss(event.key)
+
+    @on(FilterList.Typed)
+    def _typed(self, event: FilterList.Typed) -> None:
+        if _is_path(event.text):
+            self._go(Path(os.path.normpath(self.folder / without_tilde(event.text))))
 
     def action_up(self) -> None:
         """Go to the folder above."""

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from loratui.format import one_line
 from loratui.paths import without_tilde
 
 FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
@@ -91,12 +92,15 @@ class FilterList(Vertical):
         id: str,
         empty: str = "Nothing matches.",
         head: Callable[[int], Content] | None = None,
+        unlisted: Callable[[str], str] = lambda typed: "",
     ) -> None:
+        """unlisted: what enter does with a text that no line has, in words; `empty` stands where that is nothing."""
         super().__init__(id=id, classes="filter-list")
         self.draw = draw
         self.placeholder = placeholder
         self.empty = empty
         self.head = head
+        self.unlisted = unlisted
         self.items: list[Item] = []
         self._width = 0
 
@@ -160,7 +164,8 @@ class FilterList(Vertical):
             shown.append(Option(self.draw(item, width), id=item.key, disabled=item.disabled))
         options.clear_options()
         if not shown:
-            shown = [Option(Content(self.empty).stylize("$text-muted"), disabled=True)]
+            words = self.unlisted(self.filter_field.value.strip()) or self.empty
+            shown = [Option(Content(one_line(words)).stylize("$text-muted"), disabled=True)]
         options.add_options(shown)
         if self.head is not None:
             self.query_one(".list-head", Static).update(self.head(width).stylize("$text-muted"))

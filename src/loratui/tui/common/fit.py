@@ -16,9 +16,9 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from loratui.core.moves import Move
-from loratui.format import one_line, size
+from loratui.format import lowered, one_line, size
 from loratui.tui.common.filter_list import columns
-from loratui.tui.wizard.change import lowered, move_words
+from loratui.tui.wizard.change import move_words
 
 if TYPE_CHECKING:
     from loratui.core.memory import Alternative

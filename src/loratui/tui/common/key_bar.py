@@ -10,6 +10,8 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.tui.keys import FOOTERS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,8 +55,7 @@ class KeyBar(Static):
         """The bindings to show, each action once, with whether it can be used now."""
         return self._shown(self.screen.active_bindings)
 
-    @staticmethod
-    def _shown(bindings: Mapping[str, ActiveBinding]) -> list[tuple[Binding, bool]]:
+    def _shown(self, bindings: Mapping[str, ActiveBinding]) -> list[tuple[Binding, bool]]:
         seen: dict[str, tuple[Binding, bool]] = {}
         for active in bindings.values():
             if active.binding.show and active.binding.description and active.binding.action not in seen:
@@ -67,7 +68,7 @@ class KeyBar(Static):
         if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
             help_, enabled = seen["help"]
             seen["help"] = (replace(help_, key="question_mark", key_display="?"), enabled)
-        return sorted(seen.values(), key=_place)
+        return sorted(seen.values(), key=lambda one: _place(one[0], FOOTERS.get(self.screen.name or "", ())))
 
     async def on_click(self, event: events.Click) -> None:
         """Press the key that was clicked."""
@@ -121,12 +122,16 @@ class KeyBar(Static):
         return Content.assemble(*pieces)
 
 
-def _place(shown: tuple[Binding, bool]) -> int:
-    """Where a key stands: enter and esc in front, those that are never dropped at the end, the rest as they come."""
-    binding = shown[0]
-    return (
-        LAST.index(binding.action) + 1 if binding.action in LAST else FIRST.get(binding.key_display or binding.key, 0)
-    )
+def _place(binding: Binding, needed: tuple[str, ...]) -> tuple[int, int]:
+    """Where a key stands: enter and esc in front, then what is needed, those that are never dropped at the end, the
+    rest as they come.
+    """
+    if binding.action in LAST:
+        return 2, LAST.index(binding.action)
+    first = FIRST.get(binding.key_display or binding.key)
+    if first is not None:
+        return 0, first
+    return 1, needed.index(binding.action) if binding.action in needed else len(needed)
 
 
 def _more(dropped: int, lists: str) -> str:

@@ -17,6 +17,7 @@ from loratui.core.errors import LoratuiError
 from loratui.data.encodings import UTF8
 from loratui.format import one_line
 from loratui.paths import home_short, without_tilde
+from loratui.tui.dataset.empty import ways_to_a_dataset
 from loratui.tui.dataset.facts import MARGINS, fact_lines
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.lengths import LengthsScreen
@@ -26,28 +27,7 @@ from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.wizard.mixing import PARTS, dataset_named, parts_now
 
-EMPTY = (
-    ("o", "opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n      text, also compressed"),
-    ("i", "writes a path or the id of a hub dataset above; enter takes it"),
-    ("d", "takes the demo: 1,600 orders and the record that each becomes"),
-)
-"""The ways to a dataset: key, and what it does."""
-UNDERSTOOD = (
-    "Understood are prompt and completion (question and answer, …),\n"
-    "instruction/input/output, messages, plain text; and preferences: pairs of\n"
-    "chosen and rejected (DPO, ORPO), or answers with a label (KTO)."
-)
 PATH_BEGINS = "/~."
-
-
-def ways_to_a_dataset(why: str) -> Content:
-    """What a person can do where there are no rows. why: in front of it; empty where it is said elsewhere."""
-    ways = [
-        Content.assemble((f"  {key}", "bold $footer-key-foreground"), (f"   {words}", "$foreground"))
-        for key, words in EMPTY
-    ]
-    head = [Content(f"{why}\n")] if why else []
-    return Content("\n").join([*head, *ways, Content(f"\n{UNDERSTOOD}").stylize("$text-muted")])
 
 
 class DatasetScreen(StepScreen):

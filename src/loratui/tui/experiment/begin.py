@@ -21,7 +21,7 @@ from loratui.experiments.words import MEMORY, outlook_lines, outlook_rows, trial
 from loratui.format import one_line
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.experiment import work as slow
-from loratui.tui.experiment.lines import field_names, labelled_lines, laid_out
+from loratui.tui.experiment.lines import labelled_lines, laid_out
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -168,7 +168,7 @@ class TryScreen(ModalScreen[str]):
             return
         question, seen = self._seen
         width = max(40, self.query_one("#takes").content_size.width - 2)
-        rows = outlook_rows(question, seen, field_names)
+        rows = outlook_rows(question, seen)
         right = frozenset({rows[0].index(MEMORY, len(question.varied) + 1)})
         lines = [line for row in laid_out(rows, width, loose=1, right=right) for line in row]
         widget.update(Content("\n").join([*lines, Content(""), *labelled_lines(outlook_lines(question, seen), width)]))

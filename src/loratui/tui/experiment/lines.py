@@ -6,16 +6,10 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from loratui.core.plan_text import fields
 from loratui.format import printable
 from loratui.tui.common.text import wrap
 
 INDENT = "    "
-
-
-def field_names(keys: Sequence[str]) -> list[str]:
-    """The plan keys as the screens call them."""
-    return [str(fields()[key].title) for key in keys]
 
 
 def laid_out(rows: Sequence[Sequence[str]], width: int, *, loose: int, right: frozenset[int]) -> list[list[Content]]:

@@ -84,7 +84,6 @@ def look_at(name: str) -> Look:
     from loratui.evaluation.experiment_table import chart_of, table_rows, verdict_lines
     from loratui.experiments.words import state_of
     from loratui.queue.wake import wake
-    from loratui.tui.experiment.lines import field_names
 
     experiment = find_experiment(name)
     wake()
@@ -94,7 +93,7 @@ def look_at(name: str) -> Look:
         state_of(experiment, found.over),
         experiment.is_open,
         found.over,
-        table_rows(experiment, found, field_names),
+        table_rows(experiment, found),
         [one.trial.number for one in found.trials],
         found.best.trial.number if found.best is not None else 0,
         chart_of(found),
@@ -148,14 +147,14 @@ class Listed:
 
 def listed() -> list[Listed]:
     """All experiments, the newest first; of one that cannot be read, why."""
-    from loratui.experiments.words import last_names, state_of, trials_words
+    from loratui.experiments.words import state_of, trials_words, varied_words
 
     found = []
     for one in experiments():
         try:
             facts, trials = one.facts(), one.trials()
             over = all(trial.state != "open" for trial in trials)
-            varies = f"{', '.join(last_names(list(facts['vary'])))}: {trials_words(len(trials), len(facts['seeds']))}"
+            varies = f"{varied_words(facts['vary'])}: {trials_words(len(trials), len(facts['seeds']))}"
             found.append(Listed(one.name, state_of(one, over), varies, float(facts.get("created") or 0.0)))
         except LoratuiError as error:
             found.append(Listed(one.name, "cannot be read", error.sentence))

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loratui.core.plan_text import label_of
 from loratui.format import loss_text, one_line
 from loratui.runs.directory import Run
 from loratui.tui.home.differences import differences, used_rates
@@ -85,7 +86,8 @@ class CompareScreen(ModalScreen[None]):
         first, second = self._followed
         if first.plan is None or second.plan is None:
             return Content(one_line(first.problem or second.problem, 300)).stylize("$error")
-        rows = [*used_rates(first, second), *differences(first.plan, second.plan)]
+        keys = differences(first.plan, second.plan)
+        rows = [*used_rates(first, second), *((label_of(key), one, other) for key, one, other in keys)]
         if not rows:
             return Content("Their plans are the same.").stylize("$text-muted")
         wide = max(len(key) for key, _, _ in rows) + 2
@@ -121,8 +123,8 @@ def _legend(followed: Followed, color: str) -> Content:
     record = followed.record
     best = record.best_eval
     parts = [f"step {record.step.step:,}" if record.step else "no step yet"]
-    if record.loss_smooth.points:
-        parts.append(f"loss {loss_text(record.loss_smooth.last)}")
+    if record.last_loss is not None:
+        parts.append(f"loss {loss_text(record.last_loss)}, smoothed {loss_text(record.smoothed_loss)}")
     if best is not None and best.loss is not None:
         parts.append(f"best evaluation {loss_text(best.loss)} at step {best.step:,}")
     return Content.assemble(

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from loratui.core.plan import Plan
-from loratui.core.plan_text import fields
+from loratui.core.plan_text import fields, label_of
 from loratui.format import one_line, value_text
 from loratui.tui.training.follow import Followed
 
@@ -33,23 +33,10 @@ FIRST = (
 """What tells runs apart best, before all other keys in the plan's own order."""
 FOLLOWS = ("evaluation.every_steps", "saving.every_steps", "training.warmup_steps", "evaluation.batch_size")
 """Keys that mostly follow from others: they come last."""
-SHORT = {
-    "model.id": "",
-    "dataset.path": "",
-    "training.objective": "",
-    "method.kind": "",
-    "lora.r": "rank",
-    "lora.alpha": "alpha",
-    "training.learning_rate": "rate",
-    "training.epochs": "epochs",
-    "training.batch_size": "batch",
-    "training.accumulation": "accumulation",
-    "training.max_length": "length",
-    "evaluation.every_steps": "evaluated every",
-    "evaluation.batch_size": "evaluation batch",
-    "saving.every_steps": "saved every",
-}
-"""How a key is called in a list where room is scarce; by default by its last name."""
+UNNAMED = (*KIN, "method.kind")
+"""Keys whose values say what they are."""
+SHORT = {"training.learning_rate": "rate", "training.batch_size": "batch", "training.max_length": "length"}
+"""How a key is called in a list where room is scarce; by default as everywhere."""
 
 
 def kin_of(plan: Plan) -> Kin:
@@ -83,20 +70,25 @@ def varying(plans: Sequence[Plan]) -> list[str]:
     return [key for key in _ordered() if any(differs(plans[0], plan, key) for plan in plans[1:])] if plans else []
 
 
+def short_label(key: str) -> str:
+    """The name of a plan key where room is scarce."""
+    return SHORT.get(key) or label_of(key, within=True)
+
+
 def setting_words(plan: Plan, keys: Sequence[str]) -> list[str]:
     """A plan's values of these keys, each with its short name: `rank 32`, `rate 2e-4`."""
     words = []
     for key in keys:
         value = plan.get(key)
         text = PurePath(str(value)).name if key in KIN else value_text(value)
-        words.append(one_line(f"{SHORT.get(key, key.rpartition('.')[2])} {text}".strip(), 40))
+        words.append(one_line(text if key in UNNAMED else f"{short_label(key)} {text}", 40))
     return words
 
 
 def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
     """The learning rates that the steps really had, where the two runs differ; the plan says only what was wanted."""
     one, other = (_used(followed) for followed in (first, second))
-    return [("rate used, highest → last", one, other)] if one != other else []
+    return [("Rate used, highest → last", one, other)] if one != other else []
 
 
 def _used(followed: Followed) -> str:

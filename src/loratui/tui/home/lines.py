@@ -14,7 +14,8 @@ from loratui.format import age, loss_text, one_line
 from loratui.paths import home_short
 from loratui.runs.listing import RunSummary
 from loratui.tui.common.text import wrap
-from loratui.tui.home.differences import KIN, SHORT, differences, kin_of
+from loratui.tui.home.differences import KIN, differences, kin_of, short_label
+from loratui.tui.home.names import shortened, told_apart
 from loratui.tui.home.reading import GLIMPSE_POINTS, Line
 from loratui.tui.training.history import sparkline
 from loratui.tui.training.run_state import LOOKS
@@ -22,11 +23,9 @@ from loratui.tui.training.run_state import LOOKS
 AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
-LEAST_APART = 12
-"""Columns that what tells runs apart keeps."""
+LEAST_APART = 14
+"""Columns that what tells runs apart keeps: `rate 1.25e-4`, whole."""
 MORE_LOOKS = {word: ("✗", word, "$error") for word in ("diverged", "spoilt")}
-ENOUGH_END = 9
-"""Characters of a name's end that tell runs of one day apart: `1126-0544`."""
 BAD = ("failed", "lost", "diverged", "spoilt")
 
 
@@ -117,41 +116,15 @@ def row(
     return Content.assemble(*parts)
 
 
-def told_apart(names: Sequence[str], width: int) -> dict[str, str]:
-    """Each name in so many columns; of those that would look alike, the part in which they differ stands."""
-    found = {name: shortened(name, width) for name in names}
-    alike: dict[str, list[str]] = {}
-    for name, short in found.items():
-        alike.setdefault(short, []).append(name)
-    for short, same in alike.items():
-        if len(same) > 1:
-            places = zip(*same, strict=False)
-            differs = next((at for at, letters in enumerate(places) if len(set(letters)) > 1), min(map(len, same)))
-            for name in same:
-                tail = name[differs : differs + max(1, width // 2)]
-                cut = "…" if differs + len(tail) < len(name) else ""
-                head = max(0, width - len(tail) - len(cut) - 1)
-                found[name] = f"{short[:head].rstrip('…')}…{tail}{cut}"
-    return found
-
-
-def shortened(name: str, width: int) -> str:
-    """A run's name in so many columns: its end, which holds when it was begun, tells it from others of its model."""
-    if len(name) <= width:
-        return name
-    end = min(ENOUGH_END, width // 2)
-    return f"{name[: width - end - 1]}…{name[-end:]}"
-
-
 def _fitting(words: Sequence[str], width: int) -> str:
-    """As many of the words as there is room for, from the first on."""
+    """As many of the words as there is room for, from the first on; each whole, but for a first one that has none."""
     text = ""
     for word in words:
         longer = f"{text} · {word}" if text else word
         if len(longer) > width:
             break
         text = longer
-    return text or one_line(" · ".join(words), max(1, width))
+    return text or one_line(next(iter(words), ""), max(1, width))
 
 
 def age_words(seconds: float) -> str:
@@ -178,7 +151,7 @@ def where(line: Line, other: RunSummary | None, width: int) -> str:
         return f"{words}  {'✗' if bad else '▲'} {told}"
     if summary.plan is None or other is None or other.plan is None:
         return words
-    head = f"{words}  ·  against {other.name}: "
+    head = f"{words}  ·  against {shortened(one_line(other.name), 32)}: "
     changes = [_change_words(*change) for change in differences(other.plan, summary.plan)]
     return head + _fitting(changes, width - len(head)) if changes and len(head) + len(changes[0]) <= width else words
 
@@ -266,7 +239,7 @@ def _change_words(key: str, old: str, new: str) -> str:
 def _short(key: str) -> str:
     if key in KIN:
         return key.partition(".")[0]
-    return SHORT.get(key) or key.rpartition(".")[2].replace("_", " ").replace("kind", "method")
+    return short_label(key)
 
 
 def _last(key: str, text: str) -> str:

@@ -25,7 +25,7 @@ KEYS: list[BindingType] = [
     Binding("2", "vote(2)", "is better", tooltip="Vote for the second answer; the names come back"),
     Binding("3", "vote(3)", "is better", tooltip="Vote for the third answer; the names come back"),
     Binding("0", "vote(0)", "none is", tooltip="No answer is better; the names come back"),
-    Binding("ctrl+c", "stop", "Stop", show=False, tooltip="Stop the answers that are growing", priority=True),
+    Binding("ctrl+c", "interrupt", "Stop", show=False, tooltip="Stop the answers, or the loading", priority=True),
     Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
     Binding(
         "escape",
@@ -85,6 +85,7 @@ SINGLE_KEYS = frozenset(
         "vote",
         "samples",
         "continue",
+        "take_away",
         "tab",
     }
 )

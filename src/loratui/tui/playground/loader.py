@@ -78,6 +78,8 @@ class Loader(Static):
         """Whose weights may be fetched: a person said so."""
         self._refusal = ""
         """What a person did not agree to when this was loaded last; empty where nothing."""
+        self._at_work: Target | None = None
+        """What the worker reads at this moment."""
         self._found: Target | None = None
         """What would answer better, and waits until the person is through."""
 
@@ -97,6 +99,26 @@ class Loader(Static):
             self._watch, self._found = Watch(), None
             self.session.begin()
             self._open(wanted)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a model is being loaded."""
+        return self._at_work is not None
+
+    async def stop(self) -> None:
+        """Stop the loading, and give back what it took; the next question loads it."""
+        target = self._at_work
+        if target is None:
+            return
+        self.workers.cancel_group(self, "open")
+        self.update(
+            Content.assemble(
+                ("■ ", "$warning"),
+                (one_line(target.title, 60), "bold $foreground"),
+                ("  not loaded: you stopped it. The next question loads it.", "$text-muted"),
+            )
+        )
+        await self.session.close()
 
     def leave(self) -> None:
         """Nobody is here: the worker ends after a while."""
@@ -224,10 +246,16 @@ class Loader(Static):
                 if not await ask_about(self.app, code):
                     self._refusal = not_agreed(code).sentence
                     raise not_agreed(code)
+            self._at_work = target
+            self.screen.refresh_bindings()
             ready = await self.session.load(target)
         except LoratuiError as error:
             self._failed(error.sentence)
             return error.sentence
+        finally:
+            self._at_work = None
+            if self.is_running:
+                self.screen.refresh_bindings()
         self._ready(target, ready)
         return ""
 
@@ -237,7 +265,7 @@ class Loader(Static):
             Content.assemble(
                 ("◌ ", "$accent"),
                 (one_line(title, 60), "bold $foreground"),
-                (f"  {one_line(what, 120)} …", "$text-muted"),
+                (f"  {one_line(what, 120)} … ^c stops it", "$text-muted"),
             )
         )
 

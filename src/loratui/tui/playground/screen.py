@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
-from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
@@ -27,16 +26,15 @@ from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
+from loratui.tui.playground.run_behind import RunBehindScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
-from loratui.tui.playground.writing import WritingScreen
-from loratui.tui.training.samples import SamplesScreen
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
 
-class PlaygroundScreen(WritingScreen):
+class PlaygroundScreen(RunBehindScreen):
     """The model is loaded once, in a worker of its own; each question goes to all sides."""
 
     STEP = "playground"
@@ -59,7 +57,6 @@ class PlaygroundScreen(WritingScreen):
         self.held_out = HeldOut()
         self.ballot = Ballot()
         self._asking = False
-        self._run: Run | None = None
 
     def body(self) -> ComposeResult:
         yield self.loader
@@ -192,6 +189,8 @@ class PlaygroundScreen(WritingScreen):
                 return self.held_out.there or self.session.target is None
             case "stop":
                 return self._asking
+            case "interrupt" | "halt":
+                return (self._asking or self.loader.at_work) and (action == "interrupt" or not writing)
             case "leave":
                 return not self._asking and writing
             case "again" | "edit" | "new" | "fix":
@@ -205,7 +204,7 @@ class PlaygroundScreen(WritingScreen):
                 return len(self.answers.sides) > 1 and self.session.target is not None
             case "vote":
                 return self.ballot.open and self.answers.answered and int(str(parameters[0])) <= len(self.ballot.order)
-            case "samples":
+            case "samples" | "take_away":
                 return run is not None
             case "continue":
                 result = self.session.target.result if self.session.target else None
@@ -218,6 +217,12 @@ class PlaygroundScreen(WritingScreen):
             self.workers.cancel_group(self, "ask")
             self.say("Taken back: nothing is asked. The question stands below: enter asks it.")
         await self.session.stop()
+
+    async def action_interrupt(self) -> None:
+        """Stop what is at work: the answers, else the loading."""
+        await (self.action_stop() if self._asking else self.loader.stop())
+
+    action_halt = action_interrupt
 
     def action_leave(self) -> None:
         """Leave the prompt for the answers, so that single keys work."""
@@ -285,21 +290,6 @@ class PlaygroundScreen(WritingScreen):
     def _use(self, settings: GenerationSettings) -> None:
         self.settings = settings
         self.prompt.border_subtitle = summary(settings)
-
-    # The run behind it
-
-    def action_samples(self) -> None:
-        """Show the run's answers through time."""
-        assert self._run is not None
-        self.app.push_screen(SamplesScreen(self._run))
-
-    @work(group="further", exit_on_error=False)
-    async def action_continue(self) -> None:
-        """A wizard filled in to train this run's result further."""
-        from loratui.tui.take_away.train_further import fill_in
-
-        assert self._run is not None
-        await fill_in(self.app, self._run)
 
     # Held-out rows
 

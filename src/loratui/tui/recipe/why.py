@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from loratui.core.plan_text import fields
-from loratui.format import one_line, signed_size, value_text
+from loratui.format import lowered, one_line, signed_size, value_text
 from loratui.tui.common.text import wrap
 from loratui.tui.recipe.fields import neighbours
-from loratui.tui.wizard.change import lowered, move_words, value_words
+from loratui.tui.wizard.change import move_words, value_words
 
 if TYPE_CHECKING:
     from loratui.core.moves import Moves

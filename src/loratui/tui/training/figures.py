@@ -15,6 +15,7 @@ Figure = tuple[str, str, str]
 
 PAIRS = (
     (("elapsed", "time"), ("checkpoint", "saved")),
+    (("loss", "loss"), ("smoothed", "smoothed")),
     (("peak memory", "peak"), ("predicted", "est.")),
     (("speed", "speed"), ("tokens", "tokens")),
     (("learning rate", "rate"), ("gradient norm", "norm")),

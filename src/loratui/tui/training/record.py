@@ -118,6 +118,16 @@ class RunRecord:
         return max(0.0, self.last_time - self.first_time - self.paused_seconds)
 
     @property
+    def last_loss(self) -> float | None:
+        """Of the last step that had one: what every list and screen calls the loss of a run."""
+        return self.loss.last if self.loss.points else None
+
+    @property
+    def smoothed_loss(self) -> float | None:
+        """The smoothed course at the last step: it is called smoothed wherever it is shown."""
+        return self.loss_smooth.last if self.loss_smooth.points else None
+
+    @property
     def curves(self) -> Sequence[Thinned]:
         """Every curve."""
         own = (self.loss, self.loss_smooth, self.learning_rate, self.grad_norm, self.speed, self.memory)

@@ -155,7 +155,8 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     """
     rows: list[tuple[str, str, str]] = []
     step = record.step or Step(type="step", time=0.0)
-    rows.append(("loss", loss_text(record.loss_smooth.last if record.loss_smooth.points else None), "smoothed"))
+    rows.append(("loss", loss_text(record.last_loss), "last step"))
+    rows.append(("smoothed", loss_text(record.smoothed_loss), "loss"))
     best = record.best_eval
     held = record.held_out
     note = f"best at {best.step}" if best else "before it" if held else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loratui.format import one_line, signed_size, value_text
+from loratui.format import lowered, one_line, signed_size, value_text
 from loratui.paths import home_short
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _cause(before: Standing, now: Standing, moved: Moves) -> str:
 
 def title(key: str) -> str:
     """The name of a plan key on screens."""
-    from loratui.core.plan_text import fields
+    from loratui.core.plan_text import label_of
 
-    return "Model" if key == "model.id" else str(fields()[key].title)
+    return label_of(key)
 
 
 def value_words(key: str, value: Any) -> str:
@@ -110,11 +110,6 @@ def value_words(key: str, value: Any) -> str:
 def move_words(move: Move) -> str:
     """`Rank 16 → 32`."""
     return f"{title(move.key)} {value_words(move.key, move.before)} → {value_words(move.key, move.after)}"
-
-
-def lowered(words: str) -> str:
-    """A name at the beginning of a sentence, within one: only the first letter, and no abbreviation."""
-    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
 
 
 def _short(path: str) -> str:
