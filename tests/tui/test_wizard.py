@@ -433,6 +433,44 @@ async def test_columns_can_be_mapped_by_hand(tmp_path: Path) -> None:
 # Recipe
 
 
+@pytest.mark.parametrize("way", ["f6", "f4", "ctrl+r"])
+async def test_a_refused_value_leaves_the_plan_as_it_was(tmp_path: Path, way: str) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        before = app.state.plan.proposal
+        assert before is not None
+        await pilot.press("down", "down", "down")
+        assert app.screen.query_one(FieldList).key == "training.epochs"
+        await pilot.press("enter", *"1e99")
+        await settled(pilot)
+        assert "✗ takes a number above 0" in screen_text(app)
+        assert "Epochs 3 → 1" not in screen_text(app) and "set by you" not in screen_text(app)
+        await pilot.press(way)
+        await settled(pilot)
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan == before.plan
+        await pilot.press("f5")
+        await settled(pilot)
+        fields = app.screen.query_one(FieldList)
+        assert not fields.editing and not fields.error
+        assert not app.state.choices.undo(), "nothing was changed, so there is nothing to take back"
+
+
+async def test_enter_leaves_a_refused_value_to_be_corrected(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "enter", "0")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        fields = app.screen.query_one(FieldList)
+        assert fields.text == "0" and fields.error
+        await pilot.press("backspace", "8", "enter")
+        await settled(pilot)
+        assert app.state.draft.by_hand["lora.r"] == 8 and not fields.editing
+
+
 @sizes
 async def test_fields_are_changed_by_keys_and_the_memory_answers(tmp_path: Path, size: tuple[int, int]) -> None:
     app = wizard(tmp_path, screen="recipe")

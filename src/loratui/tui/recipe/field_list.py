@@ -26,7 +26,6 @@ LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32
 """Columns from which a reason says something; in fewer only what else is proposed."""
 
-
 MOVES: dict[str, tuple[str, int]] = {
     "up": ("cursor", -1),
     "k": ("cursor", -1),
@@ -108,8 +107,6 @@ class FieldList(Widget, can_focus=True):
         self._first = False
         self.error = ""
         """Why the typed value cannot be taken."""
-
-    # What it shows
 
     def set_rows(self, rows: Sequence[FieldRow]) -> None:
         """Show these rows; the cursor stays on its field, and only lines that changed are painted."""
@@ -209,8 +206,6 @@ class FieldList(Widget, can_focus=True):
         line = Content.assemble(line, " " * max(0, width - len(line)))
         return line.stylize("on $block-cursor-blurred-background") if focused else line
 
-    # Keys
-
     def action_cursor(self, by: int) -> None:
         """Go to the next field up or down."""
         if self.choice is not None:
@@ -284,7 +279,8 @@ class FieldList(Widget, can_focus=True):
     def action_edit(self, what: str = "") -> None:
         """Begin typing, or show the choices; then take what stands there."""
         if self.editing:
-            self._finish(kept=True)
+            if not self.error:  # a refused text stays, to be corrected
+                self._finish(kept=True)
             return
         row = self.rows[self.place] if self.rows else None
         if row is None or not row.key:
@@ -305,6 +301,10 @@ class FieldList(Widget, can_focus=True):
         """Leave the value as it was."""
         self._show_choice(None)
         self._finish(kept=False)
+
+    def end_edit(self) -> None:
+        """The screen is left: what can be taken is kept."""
+        self._finish(kept=not self.error)
 
     def _show_choice(self, place: int | None) -> None:
         if self.choice != place:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from loratui.core.proposal import Proposal
 
-
 VERY_WIDE = 160
 RESTING_SECONDS = 0.1
 """How long the keys rest before the derivation beside the fields follows."""
@@ -106,6 +105,10 @@ class RecipeScreen(TryingScreen):
     def fields(self) -> FieldList:
         """The list of fields."""
         return self.query_one(FieldList)
+
+    def on_screen_suspend(self) -> None:
+        if self not in self.app.screen_stack:  # left, by whichever way, and not only covered by a panel
+            self.fields.end_edit()
 
     def key_here(self) -> str:
         return self.fields.key
@@ -296,17 +299,19 @@ class RecipeScreen(TryingScreen):
             key, value = parse_setting(f"{event.key}={event.text}", where="")
             state.choices.set_value(key, value, remember=False)
         except LoratuiError:
-            self.fields.say_error(f"takes {allowed(event.key)}")
+            refused = f"takes {allowed(event.key)}"
         else:
-            self.fields.say_error(one_line(state.plan.problem, 200))
+            refused = one_line(state.plan.problem, 200)
+        self.fields.say_error(refused)
+        if refused:  # not what was typed on the way to it, either
+            state.choices.refuse_edit()
 
     @on(FieldList.Finished)
     def _finished(self, event: FieldList.Finished) -> None:
-        state = self.app.state
-        if event.kept and not self.fields.error:
+        state, error = self.app.state, self.fields.error
+        if event.kept and not error:
             state.plan.end_edit()
             return
-        error = self.fields.error
         state.choices.cancel_edit()
         state.plan.end_edit()
         self.fields.say_error("")

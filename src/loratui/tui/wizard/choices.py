@@ -226,6 +226,12 @@ class Choices:
         """A value is about to be typed: all its keystrokes are one change."""
         self._remember()
 
+    def refuse_edit(self) -> None:
+        """What stands there is refused: the choices are those from before the edit, which goes on."""
+        preset, by_hand, held = self._past[-1]
+        if (preset, by_hand, held) != (self._draft.preset, self._draft.by_hand, self._draft.held):
+            self._put(self.recipe_changed, preset=preset, by_hand=by_hand, held=held)
+
     def cancel_edit(self) -> None:
         """The typed value is not kept: back to what was there when the edit began."""
         self.undo()
