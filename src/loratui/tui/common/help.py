@@ -32,7 +32,8 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, of: Screen[Any]) -> None:
         super().__init__(classes="panel-over")
-        self.heading = str(getattr(of, "HEADING", "") or of.name or "loratui")
+        titles = [str(panel.border_title) for panel in of.query("#panel") if panel.border_title]
+        self.heading = str(getattr(of, "HEADING", "") or of.name or next(iter(titles), "loratui"))
         self.text = str(getattr(of, "HELP_TEXT", "") or "")
         self.words = words_of(str(of.name))
         self.keys = keys_of(of)
