@@ -28,6 +28,7 @@ from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.common.text import NoControls
+from loratui.tui.start import START_SECONDS, collect_garbage_again
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
@@ -53,9 +54,6 @@ HOME = "runs"
 BASE_SCREENS = 1
 """The step in front; above are panels."""
 
-START_SECONDS = 3.0
-"""From when on garbage is collected: what was made until then mostly stays."""
-
 HANGUP_STATUS = 128 + signal.SIGHUP
 TERM_STATUS = 128 + signal.SIGTERM
 
@@ -76,13 +74,6 @@ def make_screen(name: str) -> Screen[Any]:
     screen = getattr(importlib.import_module(module), attribute)()
     assert isinstance(screen, Screen)
     return screen
-
-
-def collect_garbage_again() -> None:
-    """From now on, but for what the start has made: looking through that would hold up a key for many milliseconds."""
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    gc.enable()
 
 
 class LoratuiApp(BackgroundLoading):

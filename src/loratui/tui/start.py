@@ -9,6 +9,9 @@ from typing import Any
 
 from loratui.core.errors import LoratuiError
 
+START_SECONDS = 3.0
+"""From when on garbage is collected: what was made until then mostly stays."""
+
 
 def open_interface(**options: Any) -> int:
     """Open the wizard (or one of its screens) and return its exit status."""
@@ -26,6 +29,13 @@ def open_interface(**options: Any) -> int:
     app = LoratuiApp(**options)
     app.run()
     return app.return_code or 0
+
+
+def collect_garbage_again() -> None:
+    """From now on, but for what the start has made: looking through that would hold up a key for many milliseconds."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def over_ssh() -> bool:
