@@ -16,7 +16,7 @@ from wizard import settled, wizard
 
 from loratui.core.hardware import Machine
 from loratui.tui.app import LoratuiApp
-from loratui.tui.start import collect_garbage_again
+from loratui.tui.garbage import collect_garbage_again
 
 HEAVY = ("pydantic", "psutil", "pynvml", "numpy", "yaml", "loratui.core.plan", "loratui.machine", "loratui.data")
 """What the first frame does not wait for."""

@@ -6,6 +6,7 @@ documentation. No key is optional in a written plan: "", 0 or [] says "none" out
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -305,6 +306,8 @@ class Plan(Document):
         return self.training.batch_size * self.training.accumulation * self.processes
 
 
-def plain_plan() -> Plan:
-    """A plan of defaults alone, as `Plan()`: its sections are checked with it, so none builds checks of its own."""
-    return Plan.model_validate({name: {} for name in Plan.model_fields if name != "version"})
+def plain_plan(**sections: Mapping[str, Any]) -> Plan:
+    """A plan of defaults alone but for these sections' values, as `Plan()`: its sections are checked with it, so none
+    builds checks of its own.
+    """
+    return Plan.model_validate({name: sections.get(name, {}) for name in Plan.model_fields if name != "version"})

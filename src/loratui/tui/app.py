@@ -28,7 +28,7 @@ from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.common.text import NoControls
-from loratui.tui.start import START_SECONDS, collect_garbage_again
+from loratui.tui.garbage import START_SECONDS, collect_garbage_again
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import Any
 
 from loratui.core.errors import LoratuiError
-
-START_SECONDS = 3.0
-"""From when on garbage is collected: what was made until then mostly stays."""
+from loratui.tui.garbage import collect_no_garbage
 
 
 def open_interface(**options: Any) -> int:
@@ -23,19 +20,12 @@ def open_interface(**options: Any) -> int:
         "PYDANTIC_DISABLE_PLUGINS", "__all__"
     )  # looking for them reads every installed package's metadata
     os.environ.setdefault("TEXTUAL_FPS", "15" if over_ssh() else "60")
-    gc.disable()  # start-up makes many objects that stay; looking through them costs a tenth of it
+    collect_no_garbage()
     from loratui.tui.app import LoratuiApp
 
     app = LoratuiApp(**options)
     app.run()
     return app.return_code or 0
-
-
-def collect_garbage_again() -> None:
-    """From now on, but for what the start has made: looking through that would hold up a key for many milliseconds."""
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    gc.enable()
 
 
 def over_ssh() -> bool:

@@ -129,7 +129,7 @@ def load_model(identifier: str) -> FoundModel:
 
 def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     """The dataset at this path, its first rows understood and its rows counted. Raises DatasetError."""
-    from loratui.core.plan import DatasetSection
+    from loratui.core.plan import plain_plan
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
     from loratui.data.preferences import preference_readings
@@ -137,8 +137,8 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
 
     chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
     if chosen.get("parts"):
-        return _load_mix(DatasetSection(**{**chosen, "path": ""}))
-    section = DatasetSection(**{**chosen, "path": path})
+        return _load_mix(plain_plan(dataset={**chosen, "path": ""}).dataset)
+    section = plain_plan(dataset={**chosen, "path": path}).dataset
     found = find_dataset(path, encoding=section.encoding)
     shown = preview(found, section)
     ways = {
