@@ -26,6 +26,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs import start
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 made = start.create_run
 
 def struck(*arguments, **options):
