@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictured import until
 from wizard import wizard
 
 from loratui.tui.wizard.draft import Draft
@@ -137,12 +138,11 @@ async def test_the_palette_offers_it(tmp_path: Path) -> None:
     path.with_name("draft.other-abc.json").write_text(json.dumps({"model": "acme/other"}))
     async with app.run_test() as pilot:
         await pilot.pause()
-        offered = {command.title: command for command in app.get_system_commands(app.screen)}
-        command = offered["Take up the other draft"]
-        assert command.help == "acme/other"
-        command.callback()
-        await pilot.pause()
-        assert app.state.draft.model == "acme/other"
+        await pilot.press("ctrl+o")
+        await pilot.press(*"the other draft")
+        await until(pilot, "acme/other")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.draft.model == "acme/other")
         assert json.loads(path.read_text())["model"] == "acme/other"
 
 

@@ -10,14 +10,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
+from textual.notifications import Notify
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -388,8 +389,11 @@ class LoratuiApp(BackgroundLoading):
         if notice := file.take_notice():
             self.notify(harmless(notice), markup=False, severity="warning", timeout=15)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Textual's own, and the drafts that were kept aside."""
-        yield from super().get_system_commands(screen)
-        for other in self.state.file.others():
-            yield SystemCommand("Take up the other draft", harmless(other.words), partial(self.take_up, other))
+    def on_notify(self, event: Notify) -> None:
+        """A notice that still stands is not shown a second time; Textual shows every other."""
+        new = event.notification
+        if any(
+            (one.message, one.title, one.severity) == (new.message, new.title, new.severity)
+            for one in self._notifications
+        ):
+            event.prevent_default()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from loratui.format import one_line
+from loratui.format import harmless, one_line
 from loratui.tui.keys import USES
 from loratui.tui.wizard.draft import STEPS
 
@@ -32,6 +32,14 @@ class Command:
     words: str = ""
 
 
+class OwnHit(DiscoveryHit):
+    """A line of ours: it stands before Textual's own, which have the score 0."""
+
+    @property
+    def score(self) -> float:
+        return 1.0
+
+
 class WizardCommands(Provider):
     """Everything that can be done from here."""
 
@@ -45,8 +53,8 @@ class WizardCommands(Provider):
         return cast("LoratuiApp", self.app)
 
     async def discover(self) -> Hits:
-        for command in self._here():
-            yield DiscoveryHit(Content(command.title).markup, command.run, help=Content(command.about).markup)
+        for command in (*self._here(), *self._drafts()):
+            yield OwnHit(Content(command.title).markup, command.run, help=Content(command.about).markup)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
@@ -58,6 +66,7 @@ class WizardCommands(Provider):
 
     def _all(self) -> Iterator[Command]:
         yield from self._here()
+        yield from self._drafts()
         yield from self._steps()
         yield from self._fields()
         yield from self._actions()
@@ -90,6 +99,11 @@ class WizardCommands(Provider):
                 key = self.app.get_key_display(binding)
                 title = f"{binding.description or words} ({key})"
                 yield Command(title, words, partial(self.app.run_action, binding.action, active.node), words)
+
+    def _drafts(self) -> Iterator[Command]:
+        """Those that were kept aside."""
+        for other in self._loratui.state.file.others():
+            yield Command("Take up the other draft", harmless(other.words), partial(self._loratui.take_up, other))
 
     def _steps(self) -> Iterator[Command]:
         for number, step in enumerate(STEPS, start=1):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loratui.core.glossary import Term
 
 STEP_KEYS = "1 … 7"
-"""Where letters are typed: alt with the same digits, or F2 … F8."""
+STEP_WORDS = "Go to a step; where letters are typed alt+1 …, or F2 to F8: steps 1 to 7"
 GROUPS = ("On this screen", "From step to step", "Everywhere", "Inside a field or a list")
 """In the order in which they are told."""
 
@@ -81,7 +81,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
             continue
         action, rank = binding.action, 0
         if action.startswith("open_step("):
-            action, words, rank = "open_step", "Go to a step; alt+1 … or F2 … where letters are typed", 1
+            action, words, rank = "open_step", STEP_WORDS, 1
         elif action in ("next", "back"):
             rank = 1
         elif active.node is screen.app or action.startswith(("app.", "screen.")):

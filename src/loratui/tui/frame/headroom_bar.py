@@ -220,7 +220,7 @@ class HeadroomBar(Static):
 
     def _content(self) -> Content:
         proposal, width = self.app.state.plan.proposal, self.content_size.width
-        if proposal is None:
+        if proposal is None or self.app.state.dataset.problem:
             return Content.assemble(
                 ("·" * max(10, width - 36), "$memory-free"),
                 ("  memory", "$text-muted"),
@@ -251,6 +251,8 @@ class HeadroomBar(Static):
             return "Choose a model to see what training it takes."
         if state.model.problem:
             return "Not known: there is no such model. Step 2 chooses another."
+        if state.dataset.problem:
+            return "Not known: the dataset cannot be read. Step 3 chooses another."
         if state.plan.problem:
             return one_line(state.plan.problem)
         return "Looking at the machine and the model …"

@@ -17,7 +17,7 @@ from textual.widgets import Static
 from loratui.format import one_line
 from loratui.paths import home_short
 from loratui.tui.home.run_list import RunList
-from loratui.tui.wizard.draft import Draft, same_choices
+from loratui.tui.wizard.draft import Draft, same_choices, step_to_open
 from loratui.tui.wizard.mixing import dataset_named
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
 
 
 def _go_on(draft: Draft) -> Way:
-    at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.by_hand)
+    at, words, values = f"at {step_to_open(draft)}", chosen_words(draft), len(draft.by_hand)
     by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
     yours = f" · {values} yours" if values else ""
     short = words.partition(" on ")[0]

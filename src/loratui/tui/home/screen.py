@@ -21,7 +21,7 @@ from loratui.tui.home.run_list import Rows, RunList
 from loratui.tui.keys import bindings
 from loratui.tui.training.allowed import run_bindings
 from loratui.tui.training.chart import Chart, Line, Picture
-from loratui.tui.wizard.draft import DEMO, Draft
+from loratui.tui.wizard.draft import DEMO, Draft, step_to_open
 
 if TYPE_CHECKING:
     from loratui.runs.listing import RunSummary
@@ -397,4 +397,4 @@ class HomeScreen(StepScreen):
 
     def action_leave(self) -> None:
         """Back to the step that was open."""
-        self.app.open_step(self.app.state.draft.step)
+        self.app.open_step(step_to_open(self.app.state.draft))

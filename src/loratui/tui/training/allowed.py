@@ -73,6 +73,8 @@ class RunAction:
             return f"{self.label}: there is no run here."
         if not followed.looked:
             return f"{self.label}: the run is still being read."
+        if followed.gone:
+            return f"{self.label}: the run's folder is gone."
         if followed.status.state not in self.states:
             words = f"{self.label}: only {self.when}; it is {followed.status.state}."
             if self.afterwards and followed.status.over and not WEIGHTS.otherwise_of(followed):

@@ -55,6 +55,8 @@ class Followed:
     findings: list[Finding] = field(default_factory=list)
     """What the curves show, the gravest first, with what would mend it."""
 
+    gone: bool = False
+    """Whether its folder was moved or removed, as of the last poll."""
     looked: bool = False
     """Whether its files have been looked at: before that its state is not known."""
     stall: str = ""
@@ -110,6 +112,7 @@ class Followed:
                 self.problem = error.sentence
         before, stood, known = self.status, self.stall, len(self.warnings)
         self.status = self.run.status()
+        self.gone = not self.run.path.is_dir()
         self.stall = stall_words(self.status)
         count = 0
         if self._mark() != self._seen or not self.whole:

@@ -19,9 +19,13 @@ MARGIN = 4
 """Columns beside the lines."""
 
 
-def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
-    """The lines below the curves, for a screen of so many columns that has at least so many rows for them."""
+def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False) -> list[Content]:
+    """The lines below the curves, for a screen of so many columns that has at least so many rows for them. drafted:
+    the wizard's draft chooses what this run was started with.
+    """
     record, status = followed.record, followed.status
+    if followed.gone:
+        return _gone_lines(followed, drafted)
     lines: list[Content] = []
     ended = record.ended if status.over else None
     if followed.problem:
@@ -67,6 +71,18 @@ def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
         newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
         lines += [_sample_line(sample) for sample in newest[: max(1, (rows - len(lines)) // 2)]]
     return lines
+
+
+def _gone_lines(followed: Followed, drafted: bool) -> list[Content]:
+    """What is left of a run without a folder."""
+    said = one_line(followed.status.message or f"There is no directory {followed.run.path} any more.", 400)
+    review = ("5", "bold $footer-key-foreground")
+    left = (
+        Content.assemble("  The draft still has its plan: ", review, " reviews it, and starts it anew.")
+        if drafted
+        else Content("  Nothing of it can be gone on with; the curves are what was read before.").stylize("$text-muted")
+    )
+    return [Content(f"✗ {said}").stylize("$error"), left]
 
 
 def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]:

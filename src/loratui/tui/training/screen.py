@@ -253,7 +253,9 @@ class TrainingScreen(StepScreen):
         """What is told of the run, in as many rows as its sentences take and the curves can spare."""
         tall, wide = self.has_class("-tall"), self.has_class("-very-wide")
         least, most = (6 if wide else 4, 8) if tall else (3, 6)
-        lines = news(followed, self.size.width, least)
+        state = self.app.state
+        drafted = state.draft.run == str(followed.run.path) and state.done("training")
+        lines = news(followed, self.size.width, least, drafted=drafted)
         rows = min(max(least, rows_of(lines, self.size.width)), most)
         widget = self.query_one("#news")
         if widget.styles.height is None or widget.styles.height.value != rows:

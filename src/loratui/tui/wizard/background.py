@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
-from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.draft import Draft, step_to_open
 from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.mixing import parts_now
 from loratui.tui.wizard.state import WizardState
@@ -335,7 +335,7 @@ class BackgroundLoading(App[None]):
         self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
         self.look_up_all()
         if where_left:
-            self.open_step(self.state.draft.step)
+            self.open_step(step_to_open(self.state.draft))
 
     def begin_draft(self, draft: Draft) -> None:
         """Begin with these choices; the present ones are kept aside."""

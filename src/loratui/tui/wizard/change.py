@@ -7,7 +7,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loratui.format import lowered, one_line, signed_size, value_text
-from loratui.paths import home_short
 
 if TYPE_CHECKING:
     from loratui.core.moves import Move, Moves
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 """The methods as screens name them."""
 MACHINE = ("hardware.gpu", "hardware.devices", "hardware.cpu")
+PATHS = ("model.id", "dataset.path", "lora.adapter")
+"""Keys whose values are told by the ends of their paths."""
 OWN_WORDS = ("dataset.path", *MACHINE)
 """Keys of which the cause tells in words of its own."""
 
@@ -79,7 +80,8 @@ def _cause(before: Standing, now: Standing, moved: Moves) -> str:
     if devices[0] != devices[1]:
         parts.append(f"Machine {one_line(devices[0], 30)} → {one_line(devices[1], 30)}")
     if before.dataset != now.dataset:
-        parts.append(f"Dataset {_short(before.dataset) or 'none'} → {_short(now.dataset) or 'none'}")
+        was, now_is = _ends(before.dataset, now.dataset)
+        parts.append(f"Dataset {was or 'none'} → {now_is or 'none'}")
     parts += [move_words(move) for move in moved.asked if move.key not in OWN_WORDS]
     for key in {**before.held, **now.held}:
         if key not in now.held and key not in now.given:
@@ -102,20 +104,30 @@ def value_words(key: str, value: Any) -> str:
         return "on" if value else "off"
     if key == "method.kind":
         return METHODS.get(str(value), str(value))
-    if key in ("model.id", "dataset.path", "lora.adapter"):
-        return _short(str(value)) or "–"
+    if key in PATHS:
+        return _ends(str(value or ""))[0] or "–"
     return one_line(value_text(value), 40)
 
 
 def move_words(move: Move) -> str:
     """`Rank 16 → 32`."""
-    return f"{title(move.key)} {value_words(move.key, move.before)} → {value_words(move.key, move.after)}"
+    if move.key in PATHS:
+        before, after = (one or "–" for one in _ends(str(move.before or ""), str(move.after or "")))
+    else:
+        before, after = value_words(move.key, move.before), value_words(move.key, move.after)
+    return f"{title(move.key)} {before} → {after}"
 
 
-def _short(path: str) -> str:
-    """The end of a path, which tells it from others."""
-    short = home_short(path)
-    return one_line(short if len(short) <= 24 else f"…/{PurePath(short).name}", 40)
+def _ends(*paths: str) -> list[str]:
+    """The last name of each path; where that does not tell two of them apart, as many folders before it as do."""
+    parts = [PurePath(path).parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        ends = [str(PurePath(*part[-length:])) if part else "" for part in parts]
+        if len(set(ends)) == len(set(paths)):
+            break
+    else:
+        ends = list(paths)
+    return [one_line(end, 40) for end in ends]
 
 
 _NOTHING = object()

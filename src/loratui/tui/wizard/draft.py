@@ -84,6 +84,15 @@ def draft_to_json(draft: Draft, *, session: str = "", after: str = "") -> str:
     return json.dumps({**asdict(draft), "session": session, "after": after}, indent=1, ensure_ascii=False) + "\n"
 
 
+def step_to_open(draft: Draft) -> str:
+    """The step at which a draft is gone on with: that where it was left, or the review where the run that was watched
+    there has no folder any more.
+    """
+    if draft.step == "training" and draft.run and not Path(draft.run).is_dir():
+        return "review"
+    return draft.step
+
+
 def same_choices(one: Draft, other: Draft) -> bool:
     """Whether two drafts choose the same, wherever in the wizard they stand."""
     return _without_place(one) == _without_place(other)

@@ -190,9 +190,12 @@ class ProposedPlan:
 
     def _tell(self, found: str = "") -> None:
         """What moved since the plan last stood; while something that was chosen is still being read, nothing is
-        settled.
+        settled, and of rows that cannot be read nothing follows.
         """
         now = self._now()
+        if self._dataset.problem:
+            self._change = None
+            return
         if now is None or self._problem:
             return
         if self._standing is not None:
@@ -215,7 +218,7 @@ class ProposedPlan:
         return Standing(self._proposal, draft.preset, self._choices.given(), self._choices.held, draft.dataset)
 
     def _settle(self) -> None:
-        if not self._problem:
+        if not self._problem and not self._dataset.problem:
             self._standing = self._now() or self._standing
 
     def _follow_machine(self) -> None:

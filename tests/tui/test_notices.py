@@ -1,0 +1,68 @@
+"""Notices in the corner, and what the palette and F1 tell first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pictured import shown, until
+from textual.command import CommandPalette
+from textual.widgets import OptionList
+from textual.widgets._toast import Toast
+from wizard import settled, wizard
+
+
+async def test_the_same_notice_stands_once(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(pilot, "q leaves loratui")
+        app.notify("Another word.", timeout=60)
+        app.notify("Another word.", timeout=60)
+        app.notify("Another word.", severity="warning", timeout=60)
+        app.notify("The last word.", timeout=60)
+        text = await until(pilot, "The last word.")
+        assert text.count("q leaves loratui") <= 1, "it may have gone again, but never stands twice"
+        assert text.count("Another word.") == 2, "as a warning it is another notice"
+
+
+async def test_a_notice_that_was_closed_is_shown_again(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        app.notify("A word.", timeout=60)
+        await until(pilot, "A word.")
+        await pilot.click(Toast)
+        await until(pilot, lambda: "A word." not in shown(app))
+        app.notify("A word.", timeout=60)
+        await until(pilot, "A word.")
+
+
+async def test_the_palette_opens_with_what_is_done_here(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+o")
+        assert isinstance(app.screen, CommandPalette)
+        lines = app.screen.query_one(OptionList)
+        titles: list[str] = []
+
+        def told() -> bool:
+            titles[:] = [str(option.prompt).partition("\n")[0] for option in lines.options]
+            return {"Screenshot", "Tokens (t)"} <= set(titles)
+
+        await until(pilot, told)
+        ours = [place for place, title in enumerate(titles) if title.endswith(")")]
+        theirs = [place for place, title in enumerate(titles) if title in ("Keys", "Maximize", "Screenshot", "Theme")]
+        assert min(theirs) > max(ours), titles
+
+
+async def test_f1_says_which_of_the_function_keys_is_which_step(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 50)) as pilot:
+        await settled(pilot)
+        await pilot.press("f1")
+        text = await until(pilot, "FROM STEP TO STEP")
+        assert "F2 to F8: steps 1 to 7" in " ".join(text.replace("│", " ").split())
+        await pilot.press("escape", "f4")
+        await until(pilot, lambda: app.screen.name == "dataset")
