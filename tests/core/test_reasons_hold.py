@@ -248,6 +248,10 @@ def test_checkpointing_must_buy_a_larger_batch() -> None:
         (GIB, (0.6, 0.75), "1.00 GiB more memory, 25–40 % less time"),
         (GIB, (1.1, 1.3), "1.00 GiB more memory, 10–30 % more time"),
         (GIB, (2.0, 3.5), "1.00 GiB more memory, 2.0–3.5 times as long"),
+        (0, (0.12, 0.2), "the same memory, 80–88 % less time"),
+        (0, (0.0042, 0.0042), "the same memory, 238 times as fast"),
+        (0, (0.0008, 0.2), "the same memory, 5.0–1,250 times as fast"),
+        (0, (0.05, 1.2), "the same memory, from 20 times as fast to 1.2 times as long"),
         (GIB, (0.9, 1.2), "1.00 GiB more memory, from 10 % less to 20 % more time"),
     ],
 )

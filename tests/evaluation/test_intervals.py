@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,18 @@ def test_no_interval_reaches_where_its_figure_cannot_be() -> None:
     for name in ("exact_match", "rougeL"):
         apart = paired(MEASURES[name], right, wrong)
         assert apart.low is not None and apart.high is not None and -1 <= apart.low <= apart.high <= 1
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+def test_the_interval_of_perplexity_is_exp_of_the_losses(rows: int) -> None:
+    """Three rows of a base had a loss of 7.52 to 11.4, and a perplexity of 1.00 to 65,597."""
+    chance = np.random.default_rng(3)
+    tokens = chance.integers(5, 60, rows).astype(float)
+    numbers = np.stack([chance.normal(10.2, 1.0, rows) * tokens, tokens], axis=1)
+    loss, perplexity = (interval(MEASURES[name], numbers) for name in ("loss", "perplexity"))
+    assert loss.low is not None and loss.high is not None
+    told = [perplexity.value, perplexity.low, perplexity.high]
+    assert told == pytest.approx([math.exp(one) for one in (loss.value, loss.low, loss.high)])
 
 
 def column(values: Numbers) -> Numbers:

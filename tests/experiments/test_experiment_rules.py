@@ -54,7 +54,7 @@ def asked(*arguments: str) -> tuple[int, str]:
 RATES = ("--vary", "training.learning_rate=1e-4,2e-4")
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown": (("--vary", "lora.rank=8,16"), "there is no key lora.rank. Did you mean"),
-    "beyond": (("--vary", "lora.r=8,2048"), 'lora.r = "2048" is not allowed. Rank takes a whole number at least 1'),
+    "beyond": (("--vary", "lora.r=8,2048"), 'lora.r = "2048" is not allowed. Rank takes a whole number, 1 to 1024'),
     "twice": (("--vary", "lora.r=8,16,8"), "lora.r has the value 8 twice"),
     "same": (("--vary", "training.learning_rate=1e-4,0.0001"), "training.learning_rate has the value 1e-4 twice"),
     "alone": (("--vary", "lora.r=8"), "one value alone"),

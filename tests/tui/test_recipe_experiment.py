@@ -151,7 +151,7 @@ async def test_a_value_out_of_bounds_is_said_and_nothing_starts(homes: Path) -> 
         await pilot.press("home", "enter")
         await asked_line(pilot, "8, 4096")
         text = await until(pilot, "not yet: see below")
-        assert "Rank takes a whole number at least 1" in " ".join(text.split())
+        assert "Rank takes a whole number, 1 to 1024" in " ".join(text.split())
         await pilot.press("end", "enter")
         await settled(pilot)
         assert not experiments()

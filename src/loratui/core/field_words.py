@@ -22,13 +22,16 @@ def takes(field: FieldInfo) -> str:
     kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
     nested: dict[Any, str] = {list: "a list", dict: 'name = "column" pairs'}
     kind_words = nested[kind] if kind in nested else names.get(kind, "a value")
-    bounds = [
-        f"{sign} {getattr(rule, attribute)}"
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = {
+        sign: str(getattr(rule, sign)).removesuffix(".0")
         for rule in field.metadata
-        for attribute, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
-        if hasattr(rule, attribute)
-    ]
-    return " ".join([kind_words, " and ".join(bounds)]).strip()
+        for sign in signs
+        if hasattr(rule, sign)
+    }
+    if set(bounds) == {"ge", "le"}:
+        return f"{kind_words}, {bounds['ge']} to {bounds['le']}"
+    return " ".join([kind_words, " and ".join(f"{signs[sign]} {bound}" for sign, bound in bounds.items())]).strip()
 
 
 def choices(annotation: Any) -> Iterator[str]:

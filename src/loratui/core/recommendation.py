@@ -144,16 +144,22 @@ class Instead(NamedTuple):
 
 TIMES = 1.5
 """From this factor on a time is told as so many times as long."""
+FAST = 0.1
+"""Below this factor a time is told as so many times as fast: of "100 % less time" nothing would be left."""
 _SAME, _NEAR_PERCENT = "the same time", 2
 """Closer than this no prediction of time tells two plans apart."""
 
 
 def time_words(factors: tuple[float, float]) -> str:
-    """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times as long"."""
+    """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times as long", "240 times as
+    fast".
+    """
     low, high = sorted(factors)
     if low >= TIMES:
         words = [f"{factor:.1f}" for factor in (low, high)]
         return f"{words[0] if words[0] == words[1] else '–'.join(words)} times as long"
+    if low < FAST:
+        return _faster(low, high)
     percents = [round((factor - 1) * 100) for factor in (low, high)]
     if max(map(abs, percents)) <= _NEAR_PERCENT:
         return _SAME
@@ -161,6 +167,18 @@ def time_words(factors: tuple[float, float]) -> str:
         return f"from {-percents[0]} % less to {percents[1]} % more time"
     least, most = sorted(map(abs, percents))
     return f"{least if least == most else f'{least}–{most}'} % {'more' if percents[1] > 0 else 'less'} time"
+
+
+def _faster(low: float, high: float) -> str:
+    most, least = (1 / factor for factor in (low, high))
+    if high > 1:
+        return f"from {most:,.0f} times as fast to {_times(high)} times as long"
+    words = [_times(factor) for factor in (least, most)]
+    return f"{words[0] if words[0] == words[1] else '–'.join(words)} times as fast"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.1f}"
 
 
 def amount(size_bytes: float) -> str:

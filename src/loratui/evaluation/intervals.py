@@ -2,10 +2,11 @@
 
 Rows are drawn anew, with replacement, and the figure is computed each time (Efron 1979). Two models are compared on the
 same draws, row beside row, so that what makes a row hard for both falls out (paired bootstrap: Koehn 2004,
-aclanthology.org/W04-3250). Plain percentiles are too narrow in three cases, which are mended here:
+aclanthology.org/W04-3250). Plain percentiles are too narrow in four cases, which are mended here:
 
 - few rows: the interval is stretched as Student's t is wider than the normal distribution;
 - shares near 0 or 1: Wilson's interval (1927) where every row is right or wrong; else two rows of either are added;
+- a perplexity: its interval is exp of the mean loss's (few rows would stretch it far below what the loss can be);
 - models that differ on few rows: a pair of rows that differ, one each way, is added (Bonett and Price 2012, "Adjusted
   Wald confidence interval for a difference of binomial proportions based on paired data", with rows drawn instead of
   Wald's formula).
@@ -16,6 +17,7 @@ aclanthology.org/W04-3250). Plain percentiles are too narrow in three cases, whi
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +67,10 @@ def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval
             return Interval(value, *wilson(value, count), count)
         if sure >= SURE_SHARE:
             kept = np.concatenate([kept, [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
-    found = measure.value(_sums(kept, draws))
-    low, high = _within(_percentiles(found, count), measure.least, measure.most)
+    found = _percentiles((measure.logarithm or measure.value)(_sums(kept, draws)), count)
+    if measure.logarithm is not None:
+        found = _exp(found[0]), _exp(found[1])
+    low, high = _within(found, measure.least, measure.most)
     return Interval(value, min(low, value), max(high, value), count)
 
 
@@ -126,6 +130,11 @@ def _percentiles(found: Numbers, count: int) -> tuple[float, float]:
     low, middle, high = (float(one) for one in np.nanpercentile(found, [2.5, 50, 97.5]))
     stretch = _student(count - 1) / NORMAL * math.sqrt(count / (count - 1))
     return middle + (low - middle) * stretch, middle + (high - middle) * stretch
+
+
+def _exp(number: float) -> float:
+    """exp, and the greatest number there is where that is beyond it."""
+    return math.exp(min(number, math.log(sys.float_info.max)))
 
 
 def _within(found: tuple[float, float], least: float, most: float) -> tuple[float, float]:

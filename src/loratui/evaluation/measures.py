@@ -36,6 +36,8 @@ class Measure:
     mean: bool = True
     """Its columns are a row's value and 1: the figure is a mean over rows."""
     least: float = 0.0
+    logarithm: Callable[[Numbers], Numbers] | None = None
+    """Of a figure that is exp of another: that other. Its interval is exp of the other's."""
 
     @property
     def most(self) -> float:
@@ -101,7 +103,7 @@ def _measures() -> dict[str, Measure]:
         Measure("bleu", "BLEU", "points", 1, _corpus("bleu"), mean=False),
         Measure("chrf", "chrF", "points", 1, _corpus("chrf"), mean=False),
         Measure("loss", "loss", "number", -1, ratio, mean=False),
-        Measure("perplexity", "perplexity", "number", -1, _perplexity, mean=False, least=1.0),
+        Measure("perplexity", "perplexity", "number", -1, _perplexity, mean=False, least=1.0, logarithm=ratio),
         Measure("token_accuracy", "token accuracy", "share", 1, ratio, mean=False),
         Measure("empty", "empty answers", "share", -1, ratio, graded=False),
         Measure("unfinished", "no stop token", "share", -1, ratio, graded=False),
