@@ -22,6 +22,7 @@ from loratui.queue.trainings import trainings
 from loratui.runs.directory import Run
 from loratui.runs.waiting import read_queue
 from loratui.tui.app import LoratuiApp
+from loratui.tui.review.screen import StartButton
 
 STARTED: list[Plan] = []
 
@@ -60,6 +61,8 @@ async def test_a_start_beside_a_running_run_asks_first(homes: Path, at_work: Run
         told = str(app.screen.query_one(".paragraph", Static).render())
         assert "older-run" in told and "of memory; this plan takes up to" in told
         assert "Queue it" in text and "Start it now, beside it" in text and not STARTED
+        below = app.screen_stack[-2].query_one(StartButton)
+        await until(pilot, lambda: "▸ Start training" in str(below.render()))
         await pilot.press("escape")
         await settled(pilot)
         assert app.screen.name == "review" and not STARTED and not read_queue()

@@ -85,6 +85,16 @@ class Answers(Vertical):
         await panes.mount(*(AnswerView(side, told.get(side, ""), _note(side)) for side in sides))
         self._lay_out()
 
+    async def keep(self, sides: Sequence[str]) -> bool:
+        """Leave the panes of these sides as they are, and take the others away; whether there were none to take."""
+        others = [view for view in self.views if view.side not in sides]
+        for view in others:
+            await view.remove()
+        if others:
+            left = self.sides
+            self.show_names([side for side in sides if side in left])
+        return not others
+
     def say(self, note: str) -> None:
         """A line of our own in the first pane."""
         self.views[0].say(note)

@@ -132,8 +132,8 @@ class Loader(Static):
 
     @work(group="close", exit_on_error=False)
     async def _close(self) -> None:
+        self._wanted = None  # first: who comes back while it ends opens it anew
         await self.session.close()
-        self._wanted = None
 
     @work(exclusive=True, group="open", exit_on_error=False)
     async def _open(self, wanted: Wanted) -> None:

@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
+from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
@@ -29,7 +30,7 @@ from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.run_behind import RunBehindScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
-from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
+from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Load, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
@@ -57,6 +58,8 @@ class PlaygroundScreen(RunBehindScreen):
         self.held_out = HeldOut()
         self.ballot = Ballot()
         self._asking = False
+        self._taken: tuple[Run | None, Load] | None = None
+        """Whose answers stand in the panes."""
 
     def body(self) -> ComposeResult:
         yield self.loader
@@ -88,8 +91,15 @@ class PlaygroundScreen(RunBehindScreen):
         self.loader.leave()
 
     async def _take(self, target: Target) -> None:
-        """Something else is asked from now on; of the same run the conversation goes on."""
+        """This is asked from now on; of the same run the conversation goes on; the same keeps its answers."""
+        same, self._taken = (target.run, target.load) == self._taken, (target.run, target.load)
+        if same and self.answers.answered:  # the worker alone is another: one had stayed away for long
+            if not await self.answers.keep(target.sides):
+                self.ballot.end()
+            return
         self.ballot.end()
+        self.query_one(QuestionLine).update("")
+        self.query_one(ExpectedLine).put(None)
         if target.run is None or target.run != self._run:
             self.held_out = HeldOut(target.plan)
             self.conversation = Conversation(system=self.conversation.system)

@@ -186,6 +186,9 @@ class ReviewScreen(StepScreen):
             self._show()
         return found
 
+    def on_screen_suspend(self) -> None:
+        self._show()  # a panel that asks before the start: nothing is starting behind it
+
     def _renew(self) -> None:
         self._show()
         self.refresh_bindings()
@@ -249,7 +252,7 @@ class ReviewScreen(StepScreen):
         widget.update(Content("\n").join(lines))
 
     def _start_words(self, hindrances: list[Problem]) -> Content:
-        if self._starting:
+        if self._starting and self.app.screen is self:  # below a panel a person is still asked
             return Content("starting …").stylize("$text-muted")
         words = "▸ Write the plan" if self.planned else "▸ Start training"
         if place := self._partition:
