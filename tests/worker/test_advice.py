@@ -21,7 +21,8 @@ BY_ITSELF = ("not-finite base weights", "oom step")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PYTHONPATH", "WORLD_FAULT", "WORLD_SEEN", *PLAIN_HEAP, "OMP_NUM_THREADS"):
-            patch.setenv(name, "")  # whatever a replay sets is taken back
+            patch.setenv(name, "")
+            patch.delenv(name)  # whatever a replay sets is taken back
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
         yield World(tmp_path_factory.mktemp("advice"))
 
