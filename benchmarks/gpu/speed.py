@@ -135,9 +135,15 @@ def shown_rows(source: str, place: Path) -> Path:
 
 
 def measure(asked: dict[str, Any]) -> dict[str, Any]:
-    """One side, in a process of its own."""
+    """One side, in a process of its own; {"absent": …} where a side's attention needs a card and none is there."""
+    import torch
+
+    from loratui.core.attention import TORCH_VARLEN
     from loratui.core.plan_text import plan_from_toml, with_values
 
+    needed = SWITCHES.get(asked["side"], {}).get("model.attention")
+    if needed == TORCH_VARLEN and not torch.cuda.is_available():
+        return {"absent": f"{needed} needs a card"}
     with tempfile.TemporaryDirectory(prefix="loratui-speed-") as name:
         place = Path(name)
         rows = shown_rows(asked["rows"], place)

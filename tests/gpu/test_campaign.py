@@ -218,3 +218,11 @@ def test_machine_and_memory_are_rehearsed_on_the_processor(rows: Path, tmp_path:
     assert len(case["loss"]) == len(case["step_seconds"]) == memory.STEPS, case
     assert sum(case["parts"].values()) == case["predicted"] and case["train"]["host"] > 0
     assert not (tmp_path / "models" / "qwen3-0.6b").exists(), "the model made room"
+
+
+def test_without_a_card_the_varlen_side_is_absent_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    import speed
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert speed.measure({"side": "varlen"}) == {"absent": "torch_varlen needs a card"}
