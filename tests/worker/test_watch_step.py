@@ -22,7 +22,8 @@ from loratui.runs.status import Status, read_status, write_status
 from loratui.worker import watch_step
 from loratui.worker.watch_step import StepWatch, daemon_lives, task_of
 
-JOB = "41"
+JOB = f"9{os.getpid()}"
+"""A job of these tests alone: what runs beside them looks through the same processes of the machine."""
 Begin = Callable[..., psutil.Process]
 
 
@@ -37,13 +38,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def begin(run: Run) -> Iterator[Begin]:
-    """Begin a process that is to a step what its name says."""
+    """Begin a process that is to a step what its name says; it is seen by that name when this returns."""
     found: list[subprocess.Popen[bytes]] = []
 
-    def started(*arguments: str, step: str = "0", job: str = JOB, **more: str) -> psutil.Process:
+    def started(
+        *arguments: str, program: str | None = None, step: str = "0", job: str = JOB, **more: str
+    ) -> psutil.Process:
         environment = os.environ | {"SLURM_JOB_ID": job, "SLURM_STEP_ID": step} | more
-        found.append(subprocess.Popen(arguments, env=environment))
-        return psutil.Process(found[-1].pid)
+        found.append(subprocess.Popen(arguments, executable=program, env=environment))
+        process = psutil.Process(found[-1].pid)
+        until = time.monotonic() + 60
+        while process.cmdline() != list(arguments) or process.environ().get("SLURM_JOB_ID") != job:
+            assert time.monotonic() < until, f"{arguments} never began"  # a new image has no words for a moment
+            time.sleep(0.01)
+        return process
 
     yield started
     for process in found:
@@ -53,6 +61,10 @@ def begin(run: Run) -> Iterator[Begin]:
 
 def a_task(begin: Begin, run: Run, **more: str) -> psutil.Process:
     return begin(sys.executable, "-c", "import time; time.sleep(60)", "train", str(run.path), **more)
+
+
+def a_daemon(begin: Begin, step: str) -> psutil.Process:
+    return begin(f"slurmstepd: [{step}]", "60", program=shutil.which("sleep"))
 
 
 def is_gone_within(watch: StepWatch, seconds: float) -> bool:
@@ -97,7 +109,7 @@ def test_a_step_that_others_still_speak_for_goes_on(run: Run, begin: Begin) -> N
         at(run, "running")
         assert not watch.is_gone()
         time.sleep(0.05)
-    begin("bash", "-c", f"exec -a 'slurmstepd: [{JOB}.0]' sleep 60")
+    a_daemon(begin, f"{JOB}.0")
     assert not is_gone_within(watch, 0.6), "its daemon is there, and tells srun itself"
 
 
@@ -117,10 +129,8 @@ def test_what_ended_by_its_own_word_is_left_to_end(run: Run, begin: Begin) -> No
 @pytest.mark.parametrize("more", [{"job": "42"}, {"step": "batch"}, {"SLURMD_NODENAME": "n2"}, {"RANK": "0"}], ids=str)
 def test_the_task_is_the_one_that_srun_began_here_for_this_run(run: Run, begin: Begin, more: dict[str, str]) -> None:
     a_task(begin, run, **more)
-    assert task_of(run.path, JOB) is None
     assert task_of(run.path, JOB) is None and not daemon_lives(JOB)
-    begin("bash", "-c", f"exec -a 'slurmstepd: [{JOB}.batch]' sleep 60")
-    time.sleep(0.2)
+    a_daemon(begin, f"{JOB}.batch")
     assert not daemon_lives(JOB), "the daemon of the script is none of the step's"
     mine = a_task(begin, run)
     assert task_of(run.path, JOB) == mine
