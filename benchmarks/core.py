@@ -17,7 +17,8 @@ from itertools import count
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
-from loratui.core.memory import estimate, method_fits
+from loratui.core.memory import estimate
+from loratui.core.memory.fit import method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import propose

@@ -1,84 +1,18 @@
 """The command line: `loratui` opens the wizard, every screen has its headless twin.
 
-Nothing heavy is imported before a command needs it: a command's module is imported when it is called, and the list of
-commands below is all that `--help` reads.
+Nothing is imported before it is needed: the wizard alone is opened without click and the commands.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import signal
 import sys
 
-import click
-
-from loratui import __version__
-from loratui.commands.group import LazyGroup
 from loratui.core.errors import LoratuiError
-from loratui.terminal import PARENT_VARIABLE, fail, guard, say, speak_to
+from loratui.terminal import PARENT_VARIABLE, fail, guard, hear_interrupts, speak_to
 from loratui.tui.start import open_interface
 
-COMMANDS = {
-    "machine": "GPUs (NVML) and host.",
-    "doctor": "Check the installation: one line each, with the mend.",
-    "plan": "Propose every hyperparameter, with its reason and its memory.",
-    "inspect": "Show what a dataset will teach a model, and what is wrong with it.",
-    "train": "Run a plan; it survives this terminal.",
-    "runs": "The runs of this machine.",
-    "attach": "Follow a run.",
-    "stop": "Let a run finish its step, save and stop.",
-    "resume": "Go on with a run from its last checkpoint.",
-    "queue": "Runs that wait for this machine, and when each will start.",
-    "try": "Which settings are better: short trials, half stopped early.",
-    "notify": "How you are told when runs end; --test sends a message.",
-    "chat": "Ask a model and its adapter.",
-    "generate": "Answer a file of prompts.",
-    "evaluate": "Measure a result beside its base, with intervals.",
-    "card": "Write a run's model card again, or print it.",
-    "merge": "Merge an adapter into its base, and prove it.",
-    "serve": "Answer over HTTP, as OpenAI's API does, with runs and bases.",
-    "gguf": "Make a GGUF file for llama.cpp and Ollama, by their own tools.",
-    "push": "Send a result to the hub, private unless told otherwise.",
-    "export": "Write a plan as another tool's file.",
-}
-
-
-class Commands(LazyGroup):
-    """All of them; from the moment that one is called ctrl+c is heard."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            _hear_interrupts()
-        return command
-
-
-@click.group(
-    cls=Commands,
-    listed=COMMANDS,
-    modules={"try": "experiment"},
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.option("--demo", is_flag=True, help="Fill every screen with the built-in model and dataset.")
-@click.version_option(__version__, prog_name="loratui")
-@click.pass_context
-def loratui(ctx: click.Context, demo: bool) -> None:
-    """Fine-tune language models in the terminal: full, LoRA and QLoRA.
-
-    Without a command it opens the wizard (machine, model, dataset, recipe, review, training, playground), or home where
-    there are runs or a draft to come back to.
-    """
-    if ctx.invoked_subcommand is None:
-        _hear_interrupts()
-        ctx.exit(open_interface(demo=demo))
-
-
-def _hear_interrupts() -> None:
-    """From here on ctrl+c is an exception that a command may answer; until then it ended the program at once."""
-    if getattr(signal.getsignal(signal.SIGINT), "__module__", "").startswith("loratui"):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+DEMO = "--demo"
 
 
 def main() -> None:
@@ -98,17 +32,10 @@ def _run() -> int:
     guard()
     try:
         _wake_queue()
-        status = loratui.main(standalone_mode=False)
+        status = _open() if _is_wizard(sys.argv[1:]) else _call()
     except LoratuiError as error:
         fail(error.sentence)
         status = error.exit_status
-    except click.exceptions.Abort:
-        status = 130
-    except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)
-        say(said.getvalue(), err=True, end="")
-        status = error.exit_code
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
@@ -116,7 +43,23 @@ def _run() -> int:
         status = 1
     except Exception as error:  # noqa: BLE001  the last wall: a defect of ours is one sentence and a file, too
         status = report_defect(error)
-    return status if isinstance(status, int) else 0
+    return status
+
+
+def _is_wizard(arguments: list[str]) -> bool:
+    """Whether the wizard alone is asked for, and not what a shell completes."""
+    return arguments in ([], [DEMO]) and "_LORATUI_COMPLETE" not in os.environ
+
+
+def _open() -> int:
+    hear_interrupts()
+    return open_interface(demo=DEMO in sys.argv[1:])
+
+
+def _call() -> int:
+    from loratui.commands.tree import call
+
+    return call()
 
 
 def _wake_queue() -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import io
 import math
+import signal
 import sys
 from typing import Any, NamedTuple, Protocol, TextIO
-
-import click
 
 from loratui.format import harmless, harmless_json
 
@@ -60,6 +59,8 @@ def say(*parts: object, err: bool = False, end: str = "\n") -> None:
     """Write text, one part after the other, its control characters made visible; newlines in it stay."""
     text = "".join(map(_shown, parts))
     if _listener is not None:
+        import click
+
         _listener.told(click.unstyle(text))
         return
     _write(text + end, err=err)
@@ -75,6 +76,8 @@ def fail(sentence: str) -> None:
 
 def _shown(part: object) -> str:
     if isinstance(part, Styled):
+        import click
+
         return click.style(harmless(part.text, 0), fg=part.color or None, dim=part.dim or None)
     return harmless(part, 0)
 
@@ -134,8 +137,16 @@ def has_person() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
+def hear_interrupts() -> None:
+    """From here on ctrl+c is an exception that a command may answer; until then it ended the program at once."""
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "").startswith("loratui"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def confirm(question: str) -> bool:
     """Ask on the terminal, yes or no (no where only return is pressed). False where there is nobody to ask."""
+    import click
+
     return has_person() and click.confirm(harmless(question, 0), default=False, err=True)
 
 
@@ -151,6 +162,8 @@ def _write(text: str, *, err: bool) -> None:
     stream = sys.stderr if err else sys.stdout
     if isinstance(stream, Guarded):
         stream = stream.behind
+    import click  # not for the wizard, which draws
+
     click.echo(text, file=stream, nl=False)
 
 

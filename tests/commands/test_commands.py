@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from loratui.cli import COMMANDS
-from loratui.cli import loratui as entry
+from loratui.commands.tree import COMMANDS
+from loratui.commands.tree import loratui as entry
 
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -99,7 +99,7 @@ def test_plan_prints_the_contract(loratui: Loratui) -> None:
 
 def test_planning_for_another_gpu_asks_no_driver_of_this_machine() -> None:
     code = (
-        "import sys; from loratui.cli import loratui; "
+        "import sys; from loratui.commands.tree import loratui; "
         "loratui(['plan', '-m', 'Qwen/Qwen3-0.6B', '--gpu', 'T4', '--json'], standalone_mode=False); "
         "print({'pynvml', 'psutil'} & set(sys.modules), file=sys.stderr)"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.paths import runs_home

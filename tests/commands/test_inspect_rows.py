@@ -13,8 +13,8 @@ from click.testing import CliRunner
 sys.path.insert(0, str(Path(__file__).parents[1] / "worker"))
 from tiny_model import write_tiny_model
 
-from loratui.cli import loratui
 from loratui.commands.inspect_rows import RowNumbers, as_document, row_text, token_lines
+from loratui.commands.tree import loratui
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
 from loratui.commands.push import _folder as sent_folder
+from loratui.commands.tree import loratui
 from loratui.commands.whole_model import whole_model
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.preference_section import Objective
 
 ASKED = "the chat template, which may refuse rows, was not asked"

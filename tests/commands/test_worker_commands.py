@@ -8,7 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.generation import GenerationSettings, range_of
 
 OPTIONS = {

@@ -13,8 +13,8 @@ from test_memory_properties import GIB, plan_of, spec_of
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
-from loratui.core.memory import alternatives, budget, estimate
-from loratui.core.memory.alternatives import cut_words
+from loratui.core.memory import budget, estimate
+from loratui.core.memory.alternatives import alternatives, cut_words
 from loratui.core.plan_change import start_after
 from loratui.core.plan_text import with_values
 from loratui.models.find import find_model

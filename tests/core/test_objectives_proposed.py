@@ -11,7 +11,7 @@ from test_preference_proposal import CARD, UNEVEN
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.knowledge.preference_recipes import KTO_RATES, ORPO_RECIPES, whole_model_rate
-from loratui.core.memory import alternatives
+from loratui.core.memory.alternatives import alternatives
 from loratui.core.operations import flops_per_pass
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values

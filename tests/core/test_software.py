@@ -13,7 +13,8 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.measured import LearnedMemory
-from loratui.core.memory import budget, estimate, largest_batch, verdict
+from loratui.core.memory import budget, estimate, verdict
+from loratui.core.memory.fit import largest_batch
 from loratui.core.memory.trainers import CUT, LIGER, LITGPT, LORATUI, PROFILES, PUBLISHED, TRANSFORMERS, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values

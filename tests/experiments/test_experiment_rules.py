@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
 from loratui.commands.experiment_words import shown
+from loratui.commands.tree import loratui
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.experiments.directory import Experiment, experiments, find_experiment

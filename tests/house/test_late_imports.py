@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
-LOADED_BEFORE = {"loratui.commands.": "loratui.cli", "loratui.tui.": "loratui.tui.app"}
+LOADED_BEFORE = {"loratui.commands.": "loratui.commands.tree", "loratui.tui.": "loratui.tui.app"}
 """Who opens the modules of a folder, and so has loaded what it needs itself."""
 
 

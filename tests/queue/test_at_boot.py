@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
 from loratui.commands.doctor import queue_checks
+from loratui.commands.tree import loratui
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.queue import at_boot, wake

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 from watcher import STANDIN
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.machine.boot import boot_id, since_boot

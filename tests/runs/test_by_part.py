@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.early_stopping import UNDECIDED, Change
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from slurm_here import plan_for, said
 
-from loratui.cli import loratui
 from loratui.cluster.read import read_cluster
+from loratui.commands.tree import loratui
 from loratui.core.plan_text import plan_to_toml
 
 

@@ -15,7 +15,7 @@ import pytest
 import readers
 from click.testing import CliRunner
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.errors import InputError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values

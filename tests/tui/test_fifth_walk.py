@@ -160,7 +160,7 @@ def test_no_two_runs_look_the_same(names: tuple[str, ...], width: int) -> None:
 def test_stopped_before_its_first_step(homes: Path) -> None:
     from click.testing import CliRunner
 
-    from loratui.cli import loratui
+    from loratui.commands.tree import loratui
     from loratui.tui.training.follow import follow
 
     run = record_run(homes / "home", state="stopped", steps=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wizard import screen_text, settled, wizard
 
-from loratui.core.memory import method_fits
+from loratui.core.memory.fit import method_fits
 from loratui.models.find import list_models
 from loratui.tui.machine.fits import find_fits, fit_lines
 

@@ -18,7 +18,7 @@ from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
 from loratui.evaluation.report import Side, document

@@ -333,7 +333,7 @@ async def test_one_key_goes_from_a_finished_run_to_dpo_on_its_result(
 def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from loratui.cli import loratui
+    from loratui.commands.tree import loratui
     from loratui.core.plan_text import plan_from_toml
     from loratui.tui.take_away.train_further import next_training
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from test_merge import make_adapter
 from test_train_session import files, train  # noqa: F401 (a fixture among them)
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.errors import LoratuiError, ModelError, RunError
 from loratui.runs.directory import Run
 from loratui.runs.events import Finished

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -274,7 +273,7 @@ def test_likelihoods_that_were_broken_off_are_those_of_an_undisturbed_start(adap
     rows = []
     for number in range(9):
         asked = conversation([{"role": "user", "content": "x" * number * 7}])
-        answered = dataclasses.replace(asked, messages=(*asked.messages, Message("assistant", "yes", True)))
+        answered = asked._replace(messages=(*asked.messages, Message("assistant", "yes", True)))
         rows.append(written(tokeniser, answered, (number, -1), models.context_tokens))
     whole = {key: one for batch in likelihoods(models, "adapter", rows) for key, one in batch.items()}
     done = {(number, -1) for number in (0, 3, 8)}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from test_train_run import TIMEOUT, events_of, files, losses, plan_for  # noqa: F401 (a fixture among them)
 from tiny_model import write_rows, write_tiny_model
 
-from loratui.cli import loratui
+from loratui.commands.tree import loratui
 from loratui.core.errors import RunError
 from loratui.core.plan_text import plan_to_toml
 from loratui.runs.control import evaluate_now, stop_run, wait_ended

@@ -1,3 +1,3 @@
-"""One module a command: each has a `command: click.Command`. `loratui.cli` imports a module when its command is
+"""One module a command: each has a `command: click.Command`. `tree` imports a module when its command is
 called.
 """

@@ -21,11 +21,10 @@ from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import trainable_parameters, translate_targets
 from loratui.core.measured import Measurement
-from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternatives, budget, verdict
+from loratui.core.memory import Budget, Estimate, Verdict, budget, verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
-from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, TOLD_LAST, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
@@ -42,6 +41,8 @@ from loratui.core.warnings import warnings_for
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
+    from loratui.core.memory.alternatives import Alternative
+    from loratui.core.proposal_alternatives import Again
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,9 @@ class Proposal:
 
         None moves what is held. Worked out when first asked for.
         """
+        from loratui.core.memory.alternatives import alternatives
+        from loratui.core.proposal_alternatives import settable
+
         held = [key for key, origin in self.origins.items() if origin == "held"]
         found = alternatives(self.spec, self.plan, self.data, self.device, held=held)
         return tuple(settable(found, self, self.again) if self.again else found)

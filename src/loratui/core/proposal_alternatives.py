@@ -9,7 +9,8 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
-from loratui.core.memory import Alternative, Estimate, Verdict
+from loratui.core.memory import Estimate, Verdict
+from loratui.core.memory.alternatives import Alternative
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
 from loratui.core.recommend.context import WEIGHTLESS, changed

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool"]
+NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One turn. `trained` is True for an answer that bears loss.
 
     extra: further fields that chat templates read, e.g. tool_calls, name, reasoning_content.
@@ -20,7 +19,7 @@ class Message:
     role: Role
     content: str
     trained: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = NOTHING
 
     def as_dict(self) -> dict[str, Any]:
         """The message as chat templates expect it."""
@@ -34,8 +33,7 @@ class Message:
         return self.content, *more, *([json.dumps(calls, ensure_ascii=False, default=str)] if calls else [])
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(NamedTuple):
     """One row, ready to be rendered: messages, or `text`, or `tokens` (with `labels`, -100 where no loss is borne).
 
     tools, template_values: handed to the chat template as they are. rejected: the messages of a preference's other
@@ -48,7 +46,7 @@ class Conversation:
     tokens: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
-    template_values: Mapping[str, Any] = field(default_factory=dict)
+    template_values: Mapping[str, Any] = NOTHING
     rejected: tuple[Message, ...] = ()
     desirable: bool | None = None
     scores: tuple[float, float] | None = None
@@ -60,8 +58,8 @@ class Conversation:
         """
         if not self.rejected:
             return (self,)
-        chosen = replace(self, rejected=(), desirable=True, scores=None)
-        return chosen, replace(chosen, messages=self.rejected, desirable=False)
+        chosen = self._replace(rejected=(), desirable=True, scores=None)
+        return chosen, chosen._replace(messages=self.rejected, desirable=False)
 
     @property
     def texts(self) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from loratui.data.cells import MISSING, as_text, cell_at, check_unicode, from_json, kind_word
@@ -172,7 +171,7 @@ def _with_rejected(chosen: Conversation, value: Mapping[str, Any], columns: Mapp
         raise RowError("pair-prompt", "the chosen and the rejected side do not answer the same question.")
     if chosen.messages == rejected.messages:
         raise RowError("equal-sides", "the chosen and the rejected answer are the same.")
-    return replace(chosen, rejected=rejected.messages, scores=_scores(value, columns))
+    return chosen._replace(rejected=rejected.messages, scores=_scores(value, columns))
 
 
 def _judged(conversation: Conversation, value: Mapping[str, Any], column: str) -> Conversation:
@@ -181,7 +180,7 @@ def _judged(conversation: Conversation, value: Mapping[str, Any], column: str) -
         raise RowError("no-answer", "the row does not end in an answer that could be judged.")
     if not conversation.messages[-1].content.strip() and not conversation.messages[-1].extra.get("tool_calls"):
         raise RowError("empty-answer", "the answer is empty.")
-    return replace(conversation, messages=_last_learnt(conversation.messages), desirable=require_label(value, column))
+    return conversation._replace(messages=_last_learnt(conversation.messages), desirable=require_label(value, column))
 
 
 def _last_learnt(turns: tuple[Message, ...]) -> tuple[Message, ...]:

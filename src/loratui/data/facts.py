@@ -39,7 +39,7 @@ def quick_facts(
     """
     section = section or DatasetSection(path=found.path)
     read = recognition is not None and (recognition.pairs, recognition.judged)
-    key = (found.fingerprint, f"{section.model_dump_json()} {read}")
+    key = (found.fingerprint, f"{section!r} {read}")
     if key not in _cache:
         _cache[key] = _facts(found, section, recognition)
     return _cache[key]

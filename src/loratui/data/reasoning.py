@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from loratui.data.conversation import Conversation, Message
@@ -77,7 +76,7 @@ def arranged(row: Conversation, mode: str) -> Conversation:
         _arranged(message, mode, number > asked) if message.role == "assistant" else message
         for number, message in enumerate(row.messages)
     )
-    return row if messages == row.messages else replace(row, messages=messages)
+    return row if messages == row.messages else row._replace(messages=messages)
 
 
 def _arranged(message: Message, mode: str, last: bool) -> Message:
@@ -86,11 +85,11 @@ def _arranged(message: Message, mode: str, last: bool) -> Message:
     if mode == "drop" or (mode == "last-turn" and not last):
         extra = {key: value for key, value in message.extra.items() if key != FIELD}
         content = message.content[place[2] :].lstrip() if place else message.content
-        return replace(message, content=content, extra=extra)
+        return message._replace(content=content, extra=extra)
     if mode == "separate" and place and not given:
         extra = {**message.extra, FIELD: message.content[place[0] : place[1]]}
-        return replace(message, content=message.content[place[2] :].lstrip(), extra=extra)
+        return message._replace(content=message.content[place[2] :].lstrip(), extra=extra)
     if mode == "inline" and given and not place:
         extra = {key: value for key, value in message.extra.items() if key != FIELD}
-        return replace(message, content=f"<think>\n{str(given).strip()}\n</think>\n\n{message.content}", extra=extra)
+        return message._replace(content=f"<think>\n{str(given).strip()}\n</think>\n\n{message.content}", extra=extra)
     return message

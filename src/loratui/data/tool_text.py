@@ -11,7 +11,6 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from loratui.data.conversation import Conversation, Message
@@ -116,13 +115,13 @@ def with_calls(row: Conversation) -> Conversation:
     for message in row.messages:
         if message.role == "system" and (found := system_tools(message.content)):
             tools = tools or found
-            message = replace(message, content="", extra={**message.extra, LIFTED: True})
+            message = message._replace(content="", extra={**message.extra, LIFTED: True})
         elif message.role == "assistant" and (called := calls_in(message.content)):
-            message = replace(message, content=called[2], extra={**message.extra, "tool_calls": called[1]})
+            message = message._replace(content=called[2], extra={**message.extra, "tool_calls": called[1]})
         elif message.role in ("tool", "user") and (results := _results(message.content)):
-            message = replace(message, role="tool", content=results)
+            message = message._replace(role="tool", content=results)
         messages.append(message)
-    return replace(row, messages=tuple(messages), tools=tools)
+    return row._replace(messages=tuple(messages), tools=tools)
 
 
 def _results(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,7 @@ def _arranged(row: Conversation, dataset: DatasetSection) -> Conversation:
     """The row as the plan's own training hands it to the chat template."""
     if row.rejected:
         chosen, rejected = (_arranged(side, dataset) for side in row.sides)
-        return replace(chosen, rejected=rejected.messages)
+        return chosen._replace(rejected=rejected.messages)
     return arranged(with_calls(row) if dataset.calls == "template" else row, dataset.reasoning)
 
 

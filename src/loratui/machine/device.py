@@ -14,7 +14,6 @@ from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Gpu, Host, Machine
 from loratui.core.processor_formats import instructions
 from loratui.core.varlen import SINCE
-from loratui.machine.catalogue import find_gpu, match_reported
 from loratui.machine.processor_formats import torch_version
 
 GIB = 2**30
@@ -83,6 +82,8 @@ def device_for(
 def planned_device(gpu: str, devices: Sequence[int] = (), memory_bytes: int | None = None) -> Device:
     """As many cards of the catalogue as `devices` names, at least one, whatever this machine has. memory_bytes: free on
     each instead of what the catalogue says. UnknownGpu in one sentence."""
+    from loratui.machine.catalogue import find_gpu
+
     return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=memory_bytes)
 
 
@@ -216,6 +217,8 @@ def speeds(gpu: Gpu) -> Speeds:
 
     A MIG slice `3g.40gb` has 3 of its card's 7 compute slices (of 4 on an A30) and memory in proportion to its size.
     """
+    from loratui.machine.catalogue import match_reported
+
     if gpu.kind != "mig":
         entry = match_reported(gpu.name)
         bandwidth = gpu.memory_bandwidth_bytes_per_second or (entry.bandwidth_gb_per_second * 1e9 if entry else None)

@@ -8,11 +8,8 @@ from pathlib import Path
 
 from loratui.core.errors import ModelError
 from loratui.core.near import near
-from loratui.models.cache import find_cached, list_cached
-from loratui.models.catalogue import entries, find_entry
 from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
-from loratui.models.hub import fetch_model
 from loratui.models.shapes import learn, refusal
 from loratui.paths import demo_model_path, without_tilde
 
@@ -32,6 +29,9 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
         return _local(id, place)
     if not looks_like_hub_id(id):
         raise _missing_folder(id, place)
+    from loratui.models.cache import find_cached
+    from loratui.models.catalogue import find_entry
+
     found = find_cached(id, revision)
     if found is not None:
         return found
@@ -42,6 +42,8 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
         raise ModelError(
             "this model is neither on this machine nor in the catalogue.", where=id, hint=f"Fetch it: hf download {id}"
         )
+    from loratui.models.hub import fetch_model
+
     return fetch_model(id, revision)
 
 
@@ -65,6 +67,9 @@ def with_exact_shape(found: FoundModel, say: Callable[[str], None] = lambda sent
 
 def list_models() -> list[FoundModel]:
     """The demo, the hub's local cache and the catalogue, without the network; what cannot be read is passed over."""
+    from loratui.models.cache import list_cached
+    from loratui.models.catalogue import entries
+
     found: list[FoundModel] = []
     if (demo_model_path() / "config.json").is_file():
         found.append(_demo())

@@ -189,7 +189,7 @@ class _Work:
         if self._needs.choices:
             conversation = self._asked(question)
             for number, text in enumerate(item.choices):
-                answered = replace(conversation, messages=(*conversation.messages, Message("assistant", text, True)))
+                answered = conversation._replace(messages=(*conversation.messages, Message("assistant", text, True)))
                 found.append(written(self._tokeniser, answered, (item.row, number), context))
         return found
 
@@ -197,7 +197,7 @@ class _Work:
         system = self._asking.system
         if not system or not row.messages or row.messages[0].role == "system":
             return row
-        return replace(row, messages=(Message("system", system), *row.messages))
+        return row._replace(messages=(Message("system", system), *row.messages))
 
 
 def tokeniser_of(tokenizer: Any, plan: Plan | None, stop_ids: Iterable[int] = ()) -> Tokeniser:

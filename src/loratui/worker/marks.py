@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from loratui.data.conversation import Conversation, Message
@@ -92,7 +92,7 @@ class Marks:
                 content = self._around(content, number, "c")
         elif content.strip() and not content.lstrip().startswith("<tool_response>"):  # templates look for it
             content = self._around(content, number, "c")
-        return replace(message, content=content, extra=extra)
+        return message._replace(content=content, extra=extra)
 
     def _call(self, call: Any, number: int, at: int) -> Any:
         function = call.get("function") if isinstance(call, Mapping) else None

@@ -7,7 +7,6 @@ rendered again without what may be the cause, and what then passes is named.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -41,17 +40,17 @@ class Refusals:
 def _hint(template: ChatTemplate, row: Conversation) -> str:
     plain = Conversation((ASK, ANSWER))
     if not _passes(template, plain):
-        if _passes(template, replace(plain, tools=(TOOL,))):
+        if _passes(template, plain._replace(tools=(TOOL,))):
             return "It is made for rows that list tools, and this one lists none: choose another chat template."
         return "It refuses even one question and its answer: choose another chat template."
     calls = any(message.role == "tool" or message.extra.get("tool_calls") for message in row.messages)
     if (row.tools or calls) and not _passes(template, Conversation(CALLING, tools=(TOOL,))):
         return "It cannot be used with tools: choose a chat template that can."
     apart = _apart(row.messages)
-    if apart != row.messages and _passes(template, replace(row, messages=apart)):
+    if apart != row.messages and _passes(template, row._replace(messages=apart)):
         return f"Put each call into a message of its own, its result after it, {ANOTHER}"
     asked = tuple(message for message in row.messages if message.role != "system")
-    if asked != row.messages and _passes(template, replace(row, messages=asked)):
+    if asked != row.messages and _passes(template, row._replace(messages=asked)):
         return f"It takes no system message here: put its words into the first question, {ANOTHER}"
     if asked[:1] and asked[0].role != "user":
         return f"The conversation does not begin with a question: take the first answer out, {ANOTHER}"
@@ -81,7 +80,7 @@ def _apart(messages: Sequence[Message]) -> tuple[Message, ...]:
             continue
         for number, call in enumerate(calls):
             content = message.content if number == 0 else ""
-            found.append(replace(message, content=content, extra={**message.extra, "tool_calls": [call]}))
+            found.append(message._replace(content=content, extra={**message.extra, "tool_calls": [call]}))
             if rest and rest[0].role == "tool":
                 found.append(rest.pop(0))
     return tuple(found)

@@ -21,7 +21,7 @@ from loratui.tui.common.filter_list import columns
 from loratui.tui.wizard.change import move_words
 
 if TYPE_CHECKING:
-    from loratui.core.memory import Alternative
+    from loratui.core.memory.alternatives import Alternative
     from loratui.core.proposal import Proposal
 
 

@@ -12,7 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from loratui.core.glossary import Term, terms_of
@@ -53,6 +55,8 @@ class StepScreen(Screen[None]):
     """
 
     app: LoratuiApp
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Who loses and who takes the focus paint themselves; the rest of the screen stays."""
 
     STEP: ClassVar[str] = ""
     HEADING: ClassVar[str] = ""

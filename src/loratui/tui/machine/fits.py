@@ -24,7 +24,7 @@ Fit = tuple[str, int, Mapping[Any, str]]
 
 def find_fits(models: Sequence[FoundModel], device: Device) -> list[Fit]:
     """One model of each family and size, the largest first, with what fits. Slow work for a thread."""
-    from loratui.core.memory import method_fits
+    from loratui.core.memory.fit import method_fits
 
     kinds: dict[tuple[str, int], FoundModel] = {}
     for model in models:

@@ -125,7 +125,7 @@ class HubSearchScreen(ModalScreen[str]):
         from threading import Event
 
         from loratui.core.errors import LoratuiError
-        from loratui.core.memory import method_fits
+        from loratui.core.memory.fit import method_fits
         from loratui.models.find import find_model
 
         Event().wait(PAUSE_SECONDS)

@@ -116,7 +116,7 @@ class ModelScreen(StepScreen):
 
     @work(thread=True, exclusive=True, group="fits", exit_on_error=False)
     def _fit_worker(self, models: dict[str, FoundModel], device: object) -> None:
-        from loratui.core.memory import method_fits
+        from loratui.core.memory.fit import method_fits
 
         fits = {key: dict(method_fits(model.spec, device)) for key, model in models.items()}  # type: ignore[arg-type]
         self.app.call_from_thread(self._take_fits, fits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from loratui.core.errors import InputError
@@ -56,9 +55,9 @@ def asked(tokenizer: Any, one: Question, *, raw: bool = False, system: str = "")
         raise InputError(one.problem or "it is no question.", where=one.place)
     question = one.conversation
     if one.plain and tokenizer.chat_template and not raw:
-        question = replace(question, messages=(Message("user", question.text),), text="")
+        question = question._replace(messages=(Message("user", question.text),), text="")
     if system and question.messages and question.messages[0].role != "system":
-        question = replace(question, messages=(Message("system", system), *question.messages))
+        question = question._replace(messages=(Message("system", system), *question.messages))
     return question
 
 
