@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pictured import shown, until
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 from textual.widgets._toast import Toast
 from wizard import settled, wizard
+
+from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.keys import USES
 
 
 async def test_the_same_notice_stands_once(tmp_path: Path) -> None:
@@ -55,6 +59,33 @@ async def test_the_palette_opens_with_what_is_done_here(tmp_path: Path) -> None:
         ours = [place for place, title in enumerate(titles) if title.endswith(")")]
         theirs = [place for place, title in enumerate(titles) if title in ("Keys", "Maximize", "Screenshot", "Theme")]
         assert min(theirs) > max(ours), titles
+
+
+@pytest.mark.parametrize(
+    ("screen", "first"), [("recipe", "Choices"), ("dataset", "Next"), ("review", "Start"), ("machine", "Choose")]
+)
+async def test_the_palette_begins_with_the_actions_of_the_screen(tmp_path: Path, screen: str, first: str) -> None:
+    """On the recipe it began with Up, Down, Less."""
+    app = wizard(tmp_path, screen=screen)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        named = [use.label for use in USES[screen]]
+        footer = [binding.description for binding, _ in app.screen.query_one(KeyBar).shown()]
+        await pilot.press("ctrl+o")
+        lines = app.screen.query_one(OptionList)
+        titles: list[str] = []
+
+        def told() -> bool:
+            titles[:] = [str(option.prompt).partition("\n")[0] for option in lines.options]
+            return any(title.startswith("Quit (") for title in titles) and "Screenshot" in titles
+
+        await until(pilot, told)
+        ours = [title.rpartition(" (")[0] for title in titles if title.endswith(")")]
+        assert ours[0] == first == footer[0], titles
+        assert [one for one in ours if one in footer] == [one for one in footer if one in ours]
+        moves = [ours.index(one) for one in ("Up", "Down", "Less", "First", "Next card") if one in ours]
+        actions = [ours.index(one) for one in named if one in ours]
+        assert actions and max(actions) < min(moves, default=len(ours)), ours
 
 
 async def test_f1_says_which_of_the_function_keys_is_which_step(tmp_path: Path) -> None:

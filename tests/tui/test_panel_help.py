@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input, Static
 from wizard import screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.help import HelpScreen
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +33,46 @@ async def test_f1_tells_the_keys_of_a_panel_and_leads_back_to_it(tmp_path: Path,
         await pilot.press("escape")
         await settled(pilot)
         assert app.screen is panel
+
+
+LISTS = [("review", "m"), ("dataset", "l"), ("dataset", "c"), ("dataset", "+")]
+FIELDS = [("machine", "o"), ("recipe", "p"), ("model", "ctrl+s")]
+
+
+@pytest.mark.parametrize(("screen", "key"), LISTS)
+async def test_a_question_mark_opens_the_help_of_a_panel(tmp_path: Path, screen: str, key: str) -> None:
+    app = wizard(tmp_path, screen=screen)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        await settled(pilot)
+        panel = app.screen
+        assert panel.has_class("panel-over")
+        await pilot.press("question_mark")
+        await settled(pilot)
+        assert isinstance(app.screen, HelpScreen) and app.screen is not panel
+        keys = app.screen.query_one("#keys", Static)
+        assert "text field" not in str(keys.content)
+        await pilot.press("question_mark")
+        await settled(pilot)
+        assert app.screen is panel
+
+
+@pytest.mark.parametrize(("screen", "key"), FIELDS)
+async def test_a_text_field_takes_the_question_mark_and_its_editing_one_line_of_help(
+    tmp_path: Path, screen: str, key: str
+) -> None:
+    """The help of a panel with a filter was 25 lines of how a text is edited."""
+    app = wizard(tmp_path, screen=screen)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        await settled(pilot)
+        panel = app.screen
+        await pilot.press("question_mark")
+        await settled(pilot)
+        assert app.screen is panel and panel.query_one(Input).value == "?"
+        await pilot.press("f1")
+        await settled(pilot)
+        told = str(app.screen.query_one("#keys", Static).content)
+        assert "every text field" in told and "Delete" not in told and "esc" in told

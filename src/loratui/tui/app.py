@@ -291,7 +291,7 @@ class LoratuiApp(BackgroundLoading):
         answer = super().push_screen(screen, *arguments, **options)
         if isinstance(screen, ModalScreen) and screen.has_class("panel-over"):
             if "f1" not in screen._bindings.key_to_bindings:  # a panel hides the app's own keys
-                screen._bindings.bind("f1", "app.help", "Help", show=False, key_display="F1")
+                screen._bindings.bind("f1,question_mark", "app.help", "Help", show=False)
             self.call_later(self._show_keys, screen)
         return answer
 

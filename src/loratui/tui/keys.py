@@ -140,6 +140,7 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("h", "hold", "Hold", "Hold the proposed value: nothing else may move it; again: let it follow"),
         Use("f", "fit", "Make it fit", "Show what would make the plan fit, and take what is chosen"),
         Use("R", "reset_all", "Reset all", "Take all proposed values again", show=False),
+        Use("/", "find", "Find", "Find a field by its name, or by its key in the plan"),
         Use("w", "save_preset", "Write as preset", "Save this recipe as a preset of your own"),
     ),
     "review": (

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from loratui.format import harmless, one_line
+from loratui.tui.common.key_bar import place_of
 from loratui.tui.keys import USES
 from loratui.tui.wizard.draft import STEPS
 
@@ -87,9 +89,11 @@ class WizardCommands(Provider):
         self._loratui.push_screen(ExperimentScreen(name))
 
     def _here(self) -> Iterator[Command]:
-        """What works on the screen in front."""
+        """What works on the screen in front: first what its footer shows, in that order, how the cursor moves last."""
         told: set[str] = set()
-        for active in self.screen.active_bindings.values():
+        name = self.screen.name or ""
+        bindings = self.screen.active_bindings.values()
+        for active in sorted(bindings, key=lambda one: _place(one.binding, name)):
             binding = active.binding
             words = binding.tooltip or ""
             own = not type(active.node).__module__.startswith("textual.")
@@ -127,6 +131,14 @@ class WizardCommands(Provider):
                 for use in USES[screen]:
                     run = partial(self._loratui.do_there, screen, use.action)
                     yield Command(f"{screen.capitalize()}: {use.label}", use.tooltip, run, use.tooltip)
+
+
+def _place(binding: Binding, screen: str) -> tuple[bool, bool, tuple[int, int]]:
+    """Where an action stands in the palette. A letter of the screen that its footer does not show comes before keys
+    that move a cursor.
+    """
+    letter = any(use.action == binding.action for use in USES.get(screen, ()))
+    return not binding.show and not letter, not binding.show, place_of(binding, screen)
 
 
 def _experiment_names() -> list[str]:

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from loratui.tui.wizard.words import words_of
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STEP_KEYS = "1 … 7"
 STEP_WORDS = "Go to a step; where letters are typed alt+1 …, or F2 to F8: steps 1 to 7"
+EDITING = ("^u", "Empty the field; ← → home end and the rest edit as in every text field", 3)
+"""What stands for the many keys of a text field, which nobody looks up here."""
 GROUPS = ("On this screen", "From step to step", "Everywhere", "Inside a field or a list")
 """In the order in which they are told."""
 
@@ -71,9 +73,10 @@ def term_line(term: Term) -> Content:
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
     """Every key that works on a screen now, with what it does and the group it belongs to (`GROUPS`): the screen's own
-    first, what Textual's fields and lists do by themselves last.
+    first, what Textual's fields and lists do by themselves last; how a text is edited takes one line.
     """
     actions: dict[str, tuple[list[str], str, int]] = {}
+    typing = False
     for active in screen.active_bindings.values():
         binding = active.binding
         words = binding.tooltip or binding.description
@@ -88,13 +91,17 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
             rank = 2
         elif _declares(active.node, action).startswith("textual."):
             rank = 3
+            if isinstance(active.node, (Input, TextArea)) and action != "submit":
+                typing = True
+                continue
         keys, _, _ = actions.setdefault(action, ([], words, rank))
         keys.append(screen.app.get_key_display(Binding(binding.key, binding.action)))
     rows = sorted(actions.items(), key=lambda item: item[1][2])
-    return [
+    told = [
         (STEP_KEYS if action == "open_step" else " ".join(dict.fromkeys(keys)), words, rank)
         for action, (keys, words, rank) in rows
     ]
+    return [*told, EDITING] if typing else told
 
 
 def _declares(node: DOMNode, action: str) -> str:

@@ -68,7 +68,7 @@ class KeyBar(Static):
         if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
             help_, enabled = seen["help"]
             seen["help"] = (replace(help_, key="question_mark", key_display="?"), enabled)
-        return sorted(seen.values(), key=lambda one: _place(one[0], FOOTERS.get(self.screen.name or "", ())))
+        return sorted(seen.values(), key=lambda one: place_of(one[0], self.screen.name or ""))
 
     async def on_click(self, event: events.Click) -> None:
         """Press the key that was clicked."""
@@ -122,10 +122,11 @@ class KeyBar(Static):
         return Content.assemble(*pieces)
 
 
-def _place(binding: Binding, needed: tuple[str, ...]) -> tuple[int, int]:
-    """Where a key stands: enter and esc in front, then what is needed, those that are never dropped at the end, the
-    rest as they come.
+def place_of(binding: Binding, screen: str) -> tuple[int, int]:
+    """Where a key stands on this screen: enter and esc in front, then what is needed, those that are never dropped at
+    the end, the rest as they come.
     """
+    needed = FOOTERS.get(screen, ())
     if binding.action in LAST:
         return 2, LAST.index(binding.action)
     first = FIRST.get(binding.key_display or binding.key)

@@ -41,15 +41,21 @@ def wrap(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
+def wrapped(content: Content, width: int) -> list[Content]:
+    """Content cut at blanks into lines of at most `width` columns, each with its colours."""
+    text, at, lines = content.plain, 0, []
+    for line in wrap(text, width):
+        at = text.find(line, at)
+        lines.append(content[at : at + len(line)])
+        at += len(line)
+    return lines
+
+
 def labelled(label: str, content: Content, width: int, most: int) -> Content:
     """A label of eight columns and what is said beside it, wrapped there to at most `most` lines of `width` columns."""
     indent = 9
     room = max(20, width - indent)
-    plain_text, at, lines = content.plain, 0, []
-    for line in wrap(plain_text, room):
-        at = plain_text.find(line, at)
-        lines.append(content[at : at + len(line)])
-        at += len(line)
+    lines = wrapped(content, room)
     if len(lines) > most:
         lines = [*lines[: most - 1], Content.assemble(lines[most - 1][: room - 2], " …")]
     return Content("\n").join(

@@ -75,14 +75,14 @@ def _ledger(check: DatasetCheck, proposal: Proposal) -> list[Content]:
     lines = [Content(""), Content.assemble((f"{'tokens':<{LABEL}}", "$text-muted"), quantiles)]
     for number, row in enumerate(lengths.ledger):
         length, lost = int(row["max_length"]), row.get("answer_tokens_lost")
-        words = f"{'●' if length == now else '○'} {length:>7,}   {row['cut']:>7,} rows cut"
-        words += "" if lost is None else f"   {lost:>9,} answer tokens lost"
+        words = f"{'●' if length == now else '○'} {length:>7,}  {row['cut']:>6,} rows cut"
+        words += "" if lost is None else f"  {lost:>6,} answer tokens lost"
         marks = [word for word, here in (("now", length == now), ("proposed", length == lengths.proposed)) if here]
         lines.append(
             Content.assemble(
                 (f"{'cut at' if not number else '':<{LABEL}}", "$text-muted"),
                 (words, "bold $foreground" if length == now else "$foreground"),
-                (f"   {', '.join(marks)}" if marks else "", "$accent"),
+                (f"  {', '.join(marks)}" if marks else "", "$accent"),
             )
         )
     lines.append(Content(f"{'':<{LABEL}}l chooses one, with its price").stylize("$text-muted"))

@@ -17,10 +17,11 @@ from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.home.doors import Door, Doors, Way, ways_on
 from loratui.tui.home.experiments import ExperimentLines
+from loratui.tui.home.more import RunMore, curve_of
 from loratui.tui.home.run_list import Rows, RunList
 from loratui.tui.keys import bindings
 from loratui.tui.training.allowed import run_bindings
-from loratui.tui.training.chart import Chart, Line, Picture
+from loratui.tui.training.chart import Chart
 from loratui.tui.wizard.draft import DEMO, Draft, step_to_open
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ class HomeScreen(StepScreen):
         yield Doors(self._ways())
         yield ExperimentLines()
         with Horizontal(id="both"):
-            yield RunList()
+            with Vertical(id="list-side"):
+                yield RunList()
+                yield RunMore()
             with Vertical(id="beside"):
                 yield Static(id="detail")
                 yield Chart(id="run-curve")
@@ -314,21 +317,9 @@ class HomeScreen(StepScreen):
 
     def _show_curve(self) -> None:
         chart, followed = self.query_one("#run-curve", Chart), self.followed
-        if not chart.display or followed is None:
-            return
-        from loratui.tui.training.curves import x_end
-
-        loss = followed.record.loss_smooth
-        marks = followed.record.marks
-        chart.show(
-            Picture(
-                lines=(Line(loss.xs, loss.points, "smooth"),),
-                marks=marks,
-                x_end=x_end(followed.record),
-                from_zero=True,
-                format=lambda value: f"{value:.3g}",
-            )
-        )
+        self.query_one(RunMore).show(followed)
+        if chart.display and followed is not None:
+            chart.show(curve_of(followed))
 
     def _tell_where(self, words: str) -> None:
         if words != self._where:

@@ -19,6 +19,7 @@ from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
+from loratui.tui.machine.beside import MOST_CARDS, DeviceBox
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cluster_facts, cpu_facts, gpu_facts, other_facts
 from loratui.tui.machine.fits import FitsBox
 
@@ -61,8 +62,10 @@ class MachineScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         with Horizontal(id="cards-and-fits"):
-            with Cards(id="cards", can_focus=False):
-                yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+            with Vertical(id="cards-side"):
+                with Cards(id="cards", can_focus=False):
+                    yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+                yield DeviceBox()
             yield FitsBox()
         yield Static(id="host")
 
@@ -108,7 +111,9 @@ class MachineScreen(StepScreen):
             for fact in facts:
                 cards[fact.key].show(fact, *self._marks(fact.key))
         self._show_host(machine)
+        self.set_class(len(facts) > MOST_CARDS, "-many")
         self.query_one(FitsBox).renew()
+        self.query_one(DeviceBox).renew()
 
     def _facts(self, machine: Machine) -> list[CardFacts]:
         draft = self.app.state.draft
@@ -313,10 +318,9 @@ class GpuCatalogueScreen(ModalScreen[str]):
 
     def __init__(self) -> None:
         super().__init__(classes="panel-over")
-        from loratui.machine.catalogue import all_gpus
+        from loratui.tui.machine.others import newest_first
 
-        newest = sorted(all_gpus(), key=lambda gpu: (gpu.exact, gpu.compute_capability, gpu.marketed_gb), reverse=True)
-        self.gpus = {gpu.name: gpu for gpu in newest}
+        self.gpus = {gpu.name: gpu for gpu in newest_first()}
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:

@@ -18,6 +18,7 @@ from loratui.format import count, one_line, size
 from loratui.paths import home_short
 from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.model.anatomy import anatomy_lines
 from loratui.tui.model.methods import method_lines
 
 if TYPE_CHECKING:
@@ -255,7 +256,9 @@ class ModelScreen(StepScreen):
         fits = await asyncio.to_thread(self.app.state.plan.methods_of, model.spec)
         panel.border_title = Content(one_line(home_short(model.id), 60)).markup
         width = max(30, panel.content_size.width)
-        panel.update(method_lines(fits, width) if fits else Content("Not known yet.").stylize("$text-muted"))
+        told = method_lines(fits, width) if fits else Content("Not known yet.").stylize("$text-muted")
+        room = panel.content_size.height - len(told.split("\n", allow_blank=True))
+        panel.update(Content("\n").join([told, *anatomy_lines(model.spec, width, room)]))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_methods)

@@ -58,6 +58,11 @@ def field_rows(
     return rows
 
 
+def shown_value(key: str, value: Any) -> str:
+    """A value as its line shows it."""
+    return _shown(key, value) or value_text(value)
+
+
 def _shown(key: str, value: Any) -> str:
     """A value in the words of the sentences that tell of its changes; empty: as it stands."""
     return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
@@ -67,4 +72,4 @@ def _choices(key: str) -> tuple[tuple[Any, str], ...]:
     """What a choice or a flag can be, in the words of its line; nothing for what is typed."""
     if kind_of(key) not in ("choice", "flag"):
         return ()
-    return tuple((choice, _shown(key, choice) or value_text(choice)) for choice in choices_of(key))
+    return tuple((choice, shown_value(key, choice)) for choice in choices_of(key))

@@ -19,6 +19,7 @@ from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
 from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.fields import choices_of, kind_of, nudged
+from loratui.tui.recipe.find import FindingScreen
 from loratui.tui.recipe.rows import field_rows
 from loratui.tui.recipe.trying import TryingScreen
 from loratui.tui.recipe.why import nothing_yet, price_words, short_lines, why_lines
@@ -39,7 +40,7 @@ WAITING = "…"
 """Stands for the prices until they are known."""
 
 
-class RecipeScreen(TryingScreen):
+class RecipeScreen(TryingScreen, FindingScreen):
     """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
 
     STEP = "recipe"
@@ -51,8 +52,8 @@ class RecipeScreen(TryingScreen):
         "and the memory bar answers each keystroke; where there are choices, enter shows them, the arrows point, and "
         "enter takes one. esc leaves the value as it was. What you set is yours: it stays when something else "
         "changes, until r gives it back to the proposal. u takes the last change back.\n\n"
-        "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
-        "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it.\n\n"
+        "m shows all fields, / finds one by its name, p chooses a preset (a starting point; what you set by hand is "
+        "above it), w writes the recipe as a preset of your own, h holds a value so that nothing else moves it.\n\n"
         "V marks a field (◆): several values of it are tried in short trials, the worse half of them stopped early, "
         "and you are told which is best and whether that is more than chance. Marked fields multiply."
     )

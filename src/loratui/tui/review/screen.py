@@ -23,6 +23,7 @@ from loratui.tui.review.cards import CardView, cards
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import Row, plan_rows, said_rows, written_row
 from loratui.tui.review.turn import TurnScreen, crowd_words, turn_words
+from loratui.tui.review.two_columns import in_columns
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
@@ -36,6 +37,8 @@ LOOK_SECONDS = 10.0
 
 ROOM_FOR_WORDS = 44
 """Lines of a terminal from which on words are explained below warnings, cards and pictures."""
+ROOM_FOR_BUTTON = 48
+"""Lines of a terminal from which on the button is three of them, also below the whole plan."""
 
 
 class StartButton(Static, can_focus=True):
@@ -202,6 +205,7 @@ class ReviewScreen(StepScreen):
         state, proposal = self.app.state, self.app.state.plan.proposal
         hindrances = self.hindrances()
         self.set_class(self._crowded, "-crowded")
+        self.set_class(self.app.size.height < ROOM_FOR_BUTTON, "-low")
         self._show_said(self._said_rows(hindrances))
         for card in cards(state):
             self.query_one(f"#card-{card.number}", CardView).show(card)
@@ -212,7 +216,7 @@ class ReviewScreen(StepScreen):
         if self.query_one("#review").display:
             text = self.query_one("#review-text", Static)
             width = max(20, text.content_size.width - 1)
-            text.update(Content("\n").join(row.content(width) for row in plan_rows(state)))
+            text.update(in_columns(plan_rows(state), width))
         button = self.query_one(StartButton)
         button.does = "write" if self.planned else "start"
         button.set_class(bool(hindrances), "-blocked")

@@ -24,13 +24,15 @@ PAIRS = (
 """Figures that share a line where lines run short, with their shorter names; the first pair is the first to do so."""
 
 
-def fitting_figures(record: RunRecord, predicted_bytes: int | None, width: int, height: int) -> list[Content]:
+def fitting_figures(
+    record: RunRecord, predicted_bytes: int | None, width: int, height: int, *, without: Sequence[str] = ()
+) -> list[Content]:
     """The figures in `height` lines of `width` columns, each on its own while that fits; where none of it fits, in the
-    fewest lines.
+    fewest lines. without: names of figures that are not told.
     """
     lines: list[Content] = []
     for parts in range(PARTS_SHOWN, 0, -1):
-        figures = facts(record, predicted_bytes, parts)
+        figures = [figure for figure in facts(record, predicted_bytes, parts) if figure[0] not in without]
         for folded in range(len(PAIRS) + 1):
             lines = _folded(figures, folded, width)
             if len(lines) <= height:

@@ -24,8 +24,10 @@ def history_lines(record: RunRecord, width: int, room: int) -> list[Content]:
         lines.append(
             Content.assemble((when, "$text-muted"), (loss_text(one.loss), "$foreground"), exact, (mark, "$success"))
         )
-    if record.samples:
+    if record.samples and len(lines) + 3 <= room:  # its heading never stands alone
         lines += [Content(""), Content("answers to the pinned prompts").stylize("$text-muted")]
+    else:
+        return lines[:room] if room > 2 else []
     for sample in list(reversed(record.samples))[:MOST_SAMPLES]:
         lines.append(Content(one_line(f"step {sample.step}  {sample.prompt}", width)).stylize("$text-muted"))
         lines.append(Content(one_line(f"→ {sample.answer}", width)))
