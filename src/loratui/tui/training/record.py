@@ -114,7 +114,7 @@ class RunRecord:
 
     @property
     def worked_seconds(self) -> float:
-        """From the first event to the last, without the pauses between workers."""
+        """From the first worker's start to the last event, without the pauses between workers."""
         return max(0.0, self.last_time - self.first_time - self.paused_seconds)
 
     @property
@@ -205,10 +205,11 @@ class RunRecord:
         return count
 
     def _take(self, event: Event) -> None:
-        self.first_time = self.first_time or event.time
         begins = isinstance(event, Phase) and event.phase in FIRST_PHASES
+        began = event.time - (event.worker_seconds or 0.0) if begins and isinstance(event, Phase) else event.time
+        self.first_time = self.first_time or began
         if self._at_work and (begins or isinstance(event, Fix)):
-            self.paused_seconds += max(0.0, event.time - self.last_time)
+            self.paused_seconds += max(0.0, began - self.last_time)
             self._at_work = not begins
         self.last_time = event.time
         match event:

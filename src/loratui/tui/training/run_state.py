@@ -12,8 +12,9 @@ from loratui.format import count, duration, loss_text, number_text, one_line, si
 from loratui.runs.by_part import MARKS, PartLoss, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
-from loratui.runs.follow import fix_words, result_words, steps_words
+from loratui.runs.follow import fix_words, result_words
 from loratui.runs.status import Status
+from loratui.runs.times import IN_ALL, steps_words
 from loratui.runs.verdict import Ruin
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
@@ -182,7 +183,7 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        rows.append(("elapsed", duration(record.worked_seconds), "in all"))
+        rows.append((IN_ALL, duration(record.worked_seconds), "with loading"))
     if record.paused_seconds >= 1:
         rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:
