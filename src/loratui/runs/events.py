@@ -287,7 +287,6 @@ class Finished(OfWorker, Event):
     begun_at: Count = 0
     """The step from which this worker went on: `seconds` are for those after it."""
     seconds: float = 0.0
-    """From before the first step until after the last, with what lies between."""
     loss: float | None = None
     eval_loss: float | None = None
     tokens: Count = 0
