@@ -31,6 +31,7 @@ from loratui.runs.events import (
     Step,
     Stopped,
 )
+from loratui.runs.held_out import best_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,8 +148,7 @@ class RunRecord:
     @property
     def best_eval(self) -> Eval | None:
         """The evaluation with the least loss."""
-        known = [one for one in self.evals if one.loss is not None]
-        return min(known, key=lambda one: one.loss or 0.0) if known else None
+        return best_of(self.evals)
 
     def as_curves(
         self, *, finished: bool, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None

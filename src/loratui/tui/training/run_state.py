@@ -160,9 +160,10 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     rows.append(("smoothed", loss_text(record.smoothed_loss), "loss"))
     best = record.best_eval
     held = record.held_out
-    note = f"best at {best.step}" if best else "before it" if held else ""
-    rows.append(("held out", loss_text(held[-1].loss if held else None), note))
-    rows += part_rows(held[-1] if held else None, parts)
+    newest = held[-1] if held and held[-1].step else None  # what it began with is no figure of the run
+    note = f"best at {best.step}" if best else f"before {loss_text(held[-1].loss)}" if held and not newest else ""
+    rows.append(("held out", loss_text(newest.loss if newest else None), note))
+    rows += part_rows(newest, parts)
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy
