@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import loratui
-from loratui.format import duration, first_line, printable, size
+from loratui.format import duration, first_line, printable, signed, size
 
 PACKAGE = Path(loratui.__file__).parent
 OWNED = {
@@ -62,6 +62,11 @@ def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
     event = Finished(type="finished", time=0.0, step=10, seconds=4000.0, result="adapter")
     assert "1 h 06 min" in event_line(event)
     assert run_state.duration is duration
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    given = (0.01234, -0.5, -0.00003, 0.00003, -0.0, -0.00005001)
+    assert [signed(one) for one in given] == ["+0.0123", "-0.5000", "0.0000", "0.0000", "0.0000", "-0.0001"]
 
 
 def test_sizes() -> None:

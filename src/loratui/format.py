@@ -120,6 +120,12 @@ def loss_text(loss: float | None) -> str:
     return "–" if loss is None else f"{loss:.4f}" if abs(loss) < 1000 else f"{loss:.3g}"
 
 
+def signed(value: float, digits: int = 4) -> str:
+    """A difference with its sign, and none where nothing is left of it: `+0.0123`, `-0.5000`, `0.0000`."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
 def in_gib(size_bytes: float) -> str:
     """Bytes as a number of GiB with a sensible number of digits, without the unit: `0.05`, `3.21`, `14.7`, `141`."""
     value = size_bytes / 2**30

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from loratui.core.plan import Plan
-from loratui.format import count, duration, loss_text, number_text, one_line, size
+from loratui.format import count, duration, loss_text, number_text, one_line, signed, size
 from loratui.runs.by_part import MARKS, PartLoss, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
@@ -112,8 +112,8 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
         rows.append(("in order", f"{step.preference_accuracy:.0%}", note))
     elif share is not None:  # KTO's, of held-out rows alone
         rows.append(("in order", f"{share:.0%}", "held: wanted first"))
-    sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
-    margin = f"{step.reward_margin:+.3f}" if step.reward_margin is not None else "–"
+    sides = [signed(one, 3) if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
+    margin = signed(step.reward_margin, 3) if step.reward_margin is not None else "–"
     rows.append(("margin", margin, f"{sides[0]} over {sides[1]}"))
     for name, key, unit in (("KL", "kl", "nats"), ("log odds", "log_odds", "chosen over rejected")):
         value, told = getattr(step, key), getattr(held, key, None)
