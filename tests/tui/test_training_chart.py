@@ -163,6 +163,8 @@ def test_labels_of_an_axis_never_touch(low: float, high: float, rows: int) -> No
 
 def test_a_gradient_of_any_size_is_written_short() -> None:
     assert [short_number(value) for value in (1.5e15, 1.97e6, 4.2e10, 0.00051)] == ["1.5e15", "1.97M", "42G", "5.1e-4"]
+    edges = (999.7, 9_996.0, 999_700.0, 999_700_000.0, 999.7e9, -999_700.0)
+    assert [short_number(value) for value in edges] == ["1,000", "10k", "1M", "1G", "1e12", "-1M"]
 
 
 def test_a_failure_is_told_once(tmp_path: Path) -> None:
