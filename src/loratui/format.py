@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """C0, DEL, C1, other ends of line, the marks that turn the direction of writing, and halves that no encoding can
@@ -66,11 +67,16 @@ def size(size_bytes: float) -> str:
     """Bytes in the unit that reads best: `512 B`, `3.20 MiB`, `14.7 GiB`, `1,477 GiB`."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024 or unit == "GiB":
+        digits = 0 if unit == "B" else _digits(value)
+        if unit == "GiB" or abs(round(value, digits)) < 1024:  # as it is written: 1,023.6 KiB is 1.00 MiB
             break
         value /= 1024
-    digits = 0 if unit == "B" or abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
     return f"{value:,.{digits}f} {unit}"
+
+
+def _digits(value: float) -> int:
+    """Digits after the point, so that three figures are told."""
+    return 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
 
 
 def signed_size(size_bytes: float) -> str:
@@ -80,11 +86,14 @@ def signed_size(size_bytes: float) -> str:
 
 def count(number: float) -> str:
     """A large number in the field's way: `950`, `12.3 K`, `1.24 B`."""
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "K")):
-        if abs(number) >= limit:
-            value = number / (1e3 if unit == "K" else limit)
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-    return f"{number:,.0f}"
+    if abs(number) < 9_999.5:
+        return f"{number:,.0f}"
+    value = number
+    for unit in ("K", "M", "B", "T"):
+        value /= 1000
+        if abs(value) < 999.5 or unit == "T":  # as it is written: 999.9 M is 1.00 B
+            break
+    return f"{value:,.{_digits(value)}f} {unit}"
 
 
 def value_text(value: object) -> str:
@@ -108,7 +117,7 @@ def _part_text(part: dict[str, object]) -> str:
 
 def number_text(value: float) -> str:
     """A float without noise: `2e-4`, `0.05`, `3`."""
-    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
+    if value and (abs(value) < 1e-3 or abs(value) >= 999_999.5):
         mantissa, _, exponent = f"{value:.3e}".partition("e")
         mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}"
@@ -117,14 +126,19 @@ def number_text(value: float) -> str:
 
 def loss_text(loss: float | None) -> str:
     """A loss as every screen and sentence tells it: `1.2345`, `1.23e+04`; `–` for none."""
-    return "–" if loss is None else f"{loss:.4f}" if abs(loss) < 1000 else f"{loss:.3g}"
+    return "–" if loss is None else f"{loss:.4f}" if abs(loss) < 999.99995 else f"{loss:.3g}"
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A difference with its sign, and none where nothing is left of it: `+0.0123`, `-0.5000`, `0.0000`."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def in_gib(size_bytes: float) -> str:
     """Bytes as a number of GiB with a sensible number of digits, without the unit: `0.05`, `3.21`, `14.7`, `141`."""
     value = size_bytes / 2**30
-    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{value:.{digits}f}"
+    return f"{value:.{_digits(value)}f}"
 
 
 def duration(seconds: float) -> str:
@@ -150,6 +164,19 @@ def age(seconds: float) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)} min"
     return f"{int(seconds // 3600)} h" if seconds < 48 * 3600 else f"{int(seconds // 86400)} d"
+
+
+_PLAIN = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
+    | {"ẞ": "SS", "Æ": "AE", "Œ": "OE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH"}
+)
+"""Letters that Unicode does not take apart."""
+
+
+def plain_letters(text: str) -> str:
+    """Latin letters without their marks, for names of files: `mödel` → `model`, `Łódź` → `Lodz`; others stay."""
+    apart = unicodedata.normalize("NFKD", text.translate(_PLAIN))
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
 def lowered(words: str) -> str:

@@ -54,6 +54,13 @@ def test_a_new_run_holds_its_whole_plan() -> None:
 def test_names_are_readable_and_never_taken_twice() -> None:
     plan = with_values(Plan(), {"model.id": "Qwen/Qwen3-0.6B"})
     assert run_name(plan, 0.0).startswith("qwen3-0.6b-lora-19")
+    for written, named in (
+        ("me/Mödel", "model"),
+        ("me/mo\u0308del", "model"),
+        ("Łódź-Straße", "lodz-strasse"),
+        ("模型", "model"),
+    ):
+        assert run_name(with_values(Plan(), {"model.id": written}), 0.0).startswith(f"{named}-lora-19")
     first, second = create_run(plan), create_run(plan)
     assert first.path != second.path and second.name.startswith(first.name.rpartition("-")[0])
 

@@ -26,7 +26,7 @@ def test_the_monitor_tells_of_the_attempt_that_runs(tmp_path: Path) -> None:
     assert "Writing the result" not in headline(followed).plain
     assert "tokenise" not in followed.record.stages
     figures = {name: value for name, value, _ in facts(followed.record, None)}
-    assert not {"elapsed", "paused", "checkpoint"} & set(figures)
+    assert not {"in all", "paused", "checkpoint"} & set(figures)
     assert (figures["held out"], figures["peak memory"], figures["loss"]) == ("–", "–", "–")
     status = read_status(run.status_path)
     assert status is not None
@@ -37,7 +37,7 @@ def test_the_monitor_tells_of_the_attempt_that_runs(tmp_path: Path) -> None:
         file.write("".join(encode(one) + "\n" for one in (*begun, make("step", BEGAN + 1_020, step=3, loss=2.0))))
     followed.poll()
     figures = {name: value for name, value, _ in facts(followed.record, None)}
-    assert figures["elapsed"] == "12 s"
+    assert figures["in all"] == "12 s"
     assert "paused" not in figures
 
 

@@ -97,3 +97,20 @@ async def test_f1_says_which_of_the_function_keys_is_which_step(tmp_path: Path) 
         assert "F2 to F8: steps 1 to 7" in " ".join(text.replace("│", " ").split())
         await pilot.press("escape", "f4")
         await until(pilot, lambda: app.screen.name == "dataset")
+
+
+@pytest.mark.parametrize("screen", ["machine", "model", "recipe", "runs"])
+async def test_on_80_columns_a_notice_covers_neither_the_title_nor_what_the_screen_is_about(
+    tmp_path: Path, screen: str
+) -> None:
+    app = wizard(tmp_path, screen=screen)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        app.clear_notifications()
+        await until(pilot, lambda: not app.screen.query(Toast))
+        before = shown(app).splitlines()
+        title = before[1].split("  ")[1]
+        app.notify("A notice of two lines: " + "words " * 14 + "last.", timeout=60)
+        after = (await until(pilot, "last.")).splitlines()
+        assert after[1].startswith(f"  {title} ") and "A notice" in after[1] and "last." in after[2]
+        assert (before[0], before[3:]) == (after[0], after[3:])

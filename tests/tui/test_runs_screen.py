@@ -191,3 +191,21 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
             "what the steps had, whatever the plans say"
         )
         assert "━━ second" in text and "━━ first" in text and "best evaluation" in text
+
+
+async def test_two_runs_with_the_same_losses_are_said_to_have_them(home: Path) -> None:
+    record_run(home, "first", created=1.0)
+    record_run(home, "second", created=2.0)
+    other = [make("step", BEGAN, step=1, loss=9.0), make("step", BEGAN + 1, step=2, loss=8.0)]
+    record_run(home, "third", created=0.5, steps=0, more=other)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "first")
+        await pilot.press("equals_sign")
+        await until(pilot, "is marked")
+        await pilot.press("down", "equals_sign")
+        await until(pilot, "Equal up to step 142: there the two colours take turns.")
+        await pilot.press("escape", "equals_sign")
+        await until(pilot, "is marked")
+        await pilot.press("down", "equals_sign")
+        assert "Equal up to" not in await until(pilot, "━━ third")

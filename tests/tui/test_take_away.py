@@ -72,6 +72,11 @@ async def opened(pilot: Any, key: str = "") -> None:
     await until(pilot, "finished")
     await pilot.press("x")
     await until(pilot, "Model card")
+    await opened_further(pilot, key)
+
+
+async def opened_further(pilot: Any, key: str) -> None:
+    """The cursor moved down to a thing."""
     screen = pilot.app.screen
     for _ in range(20):
         if not key or (screen.chosen is not None and screen.chosen.key == key):
@@ -158,6 +163,48 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
         assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
 
 
+async def test_time_passes_while_a_command_says_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import time; time.sleep(600)")
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(re.search(r"\d s  Merged: starting …", shown(pilot.app))))
+        await pilot.press("s")
+        await until(pilot, "■ Stopped.")
+
+
+async def test_what_is_there_is_made_again_only_where_that_can_be_and_after_a_question(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = run.path / "export" / "trl.yaml"
+    export.parent.mkdir()
+    export.write_text("changed by hand")
+    (run.path / f"{run.name}-Q4_K_M.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr("loratui.tui.take_away.outputs.gguf_steps", lambda *_: [])  # its tools are here
+    stand_in(
+        monkeypatch,
+        "import pathlib, sys; pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).write_text('new'); say('Replaced.'); "
+        "messages.ended(0)",
+    )
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "gguf")
+        assert "enter Make" not in await until(pilot, "y Copy command")
+        await pilot.press("enter")
+        await until(pilot, "It is there:")
+        await opened_further(pilot, "trl")
+        await until(pilot, "enter Make again")
+        await pilot.press("enter")
+        await until(pilot, "TRL command: make it again?")
+        await pilot.press("escape")
+        await until(pilot, "enter Make again")
+        assert export.read_text() == "changed by hand"
+        await pilot.press("enter")
+        await until(pilot, "TRL command: make it again?")
+        await pilot.press("enter")
+        await until(pilot, "✓ Replaced.")
+    assert export.read_text() == "new"
+
+
 async def test_a_command_that_is_killed_is_told_as_that_and_not_by_its_last_line(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,8 +229,10 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
         await pilot.press("enter")
         await until(pilot, "✓ Merged, and proved:")
         await until(pilot, "The same greedy answers.")
+        footer = (await until(pilot, "enter Make again")).splitlines()[-1]
+        assert "enter Make  " not in footer
         await pilot.press("enter")
-        await until(pilot, "Merge again?")
+        await until(pilot, "Merged: make it again?")
         await pilot.press("escape")
     assert (run.merged_path / "config.json").is_file(), "what is there is not deleted unasked"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,41 @@ def test_a_falling_curve_falls() -> None:
     assert drawn == sorted(drawn)
     assert rows[0].strip().startswith("3")
     assert rows[-1].rstrip().endswith("100")
+
+
+def styles_of(grid: list[list[tuple[str, str]]]) -> list[str]:
+    return [style for row in grid[:-1] for letter, style in row if "\u2800" < letter <= "\u28ff"]
+
+
+def test_of_two_curves_that_lie_on_each_other_both_are_seen() -> None:
+    alone = falling(100)
+    (curve,) = alone.lines
+    both = replace(alone, lines=(Line(curve.xs, curve.points, "second"), curve))
+    styles = styles_of(draw(both, 60, 12))
+    assert styles.count("second") > 10 and styles.count("smooth") > 10
+    assert as_text(draw(both, 60, 12)) == as_text(draw(alone, 60, 12)), "the dots are the same"
+    faint = replace(alone, lines=(Line(curve.xs, curve.points, "raw"), curve))
+    assert set(styles_of(draw(faint, 60, 12))) == {"smooth"}, "the faint course gives way"
+
+
+def test_where_two_curves_meet_the_dots_of_both_are_there() -> None:
+    xs = [float(x) for x in range(1, 101)]
+    level, rising = Line(xs, points([1.0] * 100), "second"), Line(xs, points([x / 50 for x in xs]), "smooth")
+    picture = Picture(lines=(level, rising), x_end=100.0, from_zero=True, marks=((1.0, 2.0),))  # one axis for all
+    one, other = (dots_of(replace(picture, lines=(each,))) for each in (level, rising))
+    assert one.keys() & other.keys()
+    assert dots_of(picture) == {cell: one.get(cell, 0) | other.get(cell, 0) for cell in one.keys() | other.keys()}
+
+
+def dots_of(picture: Picture) -> dict[tuple[int, int], int]:
+    """The braille dots of each cell, the last value left out."""
+    rows = as_text(draw(replace(picture, format=lambda value: ""), 60, 12))
+    return {
+        (y, x): ord(letter) - 0x2800
+        for y, row in enumerate(rows)
+        for x, letter in enumerate(row)
+        if "\u2800" < letter <= "\u28ff"
+    }
 
 
 def test_marks_ticks_and_the_last_value() -> None:
@@ -127,6 +163,8 @@ def test_labels_of_an_axis_never_touch(low: float, high: float, rows: int) -> No
 
 def test_a_gradient_of_any_size_is_written_short() -> None:
     assert [short_number(value) for value in (1.5e15, 1.97e6, 4.2e10, 0.00051)] == ["1.5e15", "1.97M", "42G", "5.1e-4"]
+    edges = (999.7, 9_996.0, 999_700.0, 999_700_000.0, 999.7e9, -999_700.0)
+    assert [short_number(value) for value in edges] == ["1,000", "10k", "1M", "1G", "1e12", "-1M"]
 
 
 def test_a_failure_is_told_once(tmp_path: Path) -> None:

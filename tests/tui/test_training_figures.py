@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from textual.pilot import Pilot
 from wizard import machine
 
 from loratui.core.early_stopping import Change
-from loratui.runs.events import make
+from loratui.runs.events import encode, make
+from loratui.runs.outcome import OutcomeTail
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training.figures import fitting_figures
 from loratui.tui.training.record import RunRecord
+from loratui.tui.training.run_state import facts
 from loratui.tui.training.screen import TrainingScreen
 
 WORSE = Change(step=0, before=0.7, difference=0.3, low=0.2, high=0.4, rows=40)
@@ -54,7 +57,7 @@ async def test_nothing_is_pushed_off_by_the_parts_of_a_mix(
         for words in ("loss", "held out", "0.7711", "67%", "accuracy", "norm", "430 MiB", "716 MiB", "K"):
             assert words in text, (words, text)
         assert "saved" in text or "checkpoint" in text, text
-        assert "time" in text or "elapsed" in text, text
+        assert "in all" in text, text
 
 
 def test_in_one_line_the_part_that_got_worse_stands_for_all() -> None:
@@ -79,3 +82,47 @@ def test_only_as_many_figures_share_a_line_as_must(height: int) -> None:
     lines = fitting_figures(record, PREDICTED, 30, height)
     assert len(lines) == min(height, len(alone))
     assert all(line.cell_length <= 30 for line in lines)
+
+
+BEFORE = make("eval", 1.0, step=0, loss=2.5941)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "best", "row"),
+    [
+        ([BEFORE], None, ("held out", "–", "before 2.5941")),
+        ([BEFORE, make("eval", 2.0, step=8, loss=0.5)], 0.5, ("held out", "0.5000", "best at 8")),
+        (
+            [make("eval", 2.0, step=8, loss=math.nan), make("eval", 3.0, step=16, loss=0.7)],
+            0.7,
+            ("held out", "0.7000", "best at 16"),
+        ),
+        ([make("eval", 2.0, step=8, loss=math.nan)], None, ("held out", "nan", "")),
+        ([], None, ("held out", "–", "")),
+    ],
+)
+def test_the_list_and_the_training_screen_know_the_same_held_out_figure(
+    tmp_path: Path, evaluations: list[Any], best: float | None, row: tuple[str, str, str]
+) -> None:
+    """A stopped run that was evaluated before its first step alone had none on Home and one on Training."""
+    events = [make("started", 0.5, step=0, total_steps=40), *evaluations, make("stopped", 9.0, step=20)]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(encode(event) + "\n" for event in events))
+    tail = OutcomeTail(path)
+    tail.look(1 << 20)
+    record = RunRecord()
+    record.take(events)
+    assert (tail.outcome.best.loss if tail.outcome.best else None) == best
+    assert (record.best_eval.loss if record.best_eval else None) == best
+    assert row in facts(record, None)
+
+
+async def test_home_says_that_a_run_was_only_evaluated_before_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    run = record_run(tmp_path, state="stopped", steps=20)
+    events = [make("started", BEGAN, step=0, total_steps=40), BEFORE, make("stopped", BEGAN + 9, step=20)]
+    run.events_path.write_text("".join(encode(event) + "\n" for event in events))
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        await until(pilot, "held-out 2.5941 before it, not since")

@@ -15,6 +15,7 @@ from loratui.machine.nvml_calls import NO_GPU_HINT
 from loratui.tui.app import LoratuiApp
 from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend
 from loratui.tui.machine.screen import GpuCatalogueScreen
+from loratui.tui.model.screen import RESTING_SECONDS
 from loratui.tui.recipe.why import MARGIN
 
 GIB = 2**30
@@ -61,6 +62,22 @@ async def test_model_weighs_the_methods_of_the_one_under_the_cursor(tmp_path: Pa
         assert model is not None and proposal is not None
         fits = {fit.kind: fit for fit in app.state.plan.methods_of(model.spec)}
         assert fits[proposal.plan.method.kind].memory_bytes == proposal.memory.total_bytes
+
+
+async def test_model_keeps_no_figures_of_the_model_before_where_nothing_matches(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(200, 60)) as pilot:
+        await settled(pilot)
+        panel = app.screen.query_one("#model-methods", Static)
+        await until(pilot, lambda: "LoRA" in str(panel.render()))
+        await pilot.press(*"no-such-model")
+        await until(pilot, "Nothing matches")
+        await until(pilot, "No model is under the cursor.")
+        await pilot.pause(2 * RESTING_SECONDS)  # what was being weighed would be shown by now
+        assert "LoRA" not in str(panel.render()) and not panel.border_title
+        for _ in "no-such-model":
+            await pilot.press("backspace")
+        await until(pilot, lambda: "LoRA" in str(panel.render()))
 
 
 async def test_model_at_80_columns_is_the_list_alone(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from loratui.commands.merge import command  # noqa: E402
 from loratui.core.errors import InputError, ModelError, WorkerError  # noqa: E402
 from loratui.paths import demo_model_path  # noqa: E402
 from loratui.worker import merge as merging  # noqa: E402
+from loratui.worker.merge_proof import Proof  # noqa: E402
 from loratui.workers.target import find_target  # noqa: E402
 
 pytestmark = pytest.mark.worker
@@ -42,6 +43,14 @@ def make_adapter(path: Path, **settings: Any) -> Path:
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_adapter(tmp_path_factory.mktemp("adapter") / "adapter")
+
+
+def test_the_proof_says_what_its_answers_are_to() -> None:
+    """It said "4 prompts" in one place and "7 of 7" in another."""
+    four = Proof(4, 193, 1e-5, 1e-5, None, "fp32", answers=7, answers_equal=7)
+    assert "7 of 7 whole greedy answers (to those 4 prompts and 3 held-out rows)" in merging.describe(four)
+    alone = Proof(4, 193, 1e-5, 1e-5, None, "fp32", answers=4, answers_equal=4)
+    assert "4 of 4 whole greedy answers (to those 4 prompts) are" in merging.describe(alone)
 
 
 def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: Path) -> None:

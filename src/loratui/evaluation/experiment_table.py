@@ -10,7 +10,7 @@ from loratui.evaluation.experiment import Beside, Comparison, compare, words
 from loratui.experiments.directory import Experiment
 from loratui.experiments.vary import values_text
 from loratui.experiments.words import one_seed_words, state_of, varied_words
-from loratui.format import value_text
+from loratui.format import signed, value_text
 
 CHART_WIDTH = 48
 LEAST_SCALE = 0.002
@@ -88,9 +88,9 @@ def chart_of(found: Comparison) -> list[str]:
             for seed in one.seeds if len(one.seeds) > 1 else ():
                 cells[at(seed)] = "○"
             cells[at(_far(one))] = "●"
-        told = "" if one.difference is None else f"{one.difference:+.4f}"
+        told = "" if one.difference is None else signed(one.difference)
         lines.append(f"{one.trial.number:>3}  {''.join(cells)}  {told}".rstrip())
-    lines.append(f"     {f'{low:+.4f}'.ljust(CHART_WIDTH - 8)}{f'{high:+.4f}':>8}")
+    lines.append(f"     {signed(low).ljust(CHART_WIDTH - 8)}{signed(high):>8}")
     return lines
 
 

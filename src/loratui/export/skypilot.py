@@ -18,6 +18,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.document import Export, Rows, header, yaml_text
 from loratui.export.memory import Elsewhere
+from loratui.format import plain_letters
 from loratui.machine.catalogue import UnknownGpu, find_gpu
 from loratui.paths import without_tilde
 
@@ -84,7 +85,7 @@ def as_trained(plan: Plan, machine: Mapping[str, Any]) -> Plan:
 
 def _name(output: str) -> str:
     """What job and bucket are called: lower-case letters, digits and dashes, as all clouds take them."""
-    stem = re.sub(r"[^a-z0-9]+", "-", Path(output).name.lower().removesuffix("-output")).strip("-")
+    stem = re.sub(r"[^a-z0-9]+", "-", plain_letters(Path(output).name).lower().removesuffix("-output")).strip("-")
     return f"loratui-{stem}"[:60].rstrip("-") if stem else "loratui"
 
 

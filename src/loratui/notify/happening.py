@@ -6,13 +6,14 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from loratui.format import duration, one_line
+from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.runs.events import Finished
 from loratui.runs.failure import SPOILT, trouble_of
 from loratui.runs.history import since_last_start
 from loratui.runs.stall import stall_words
 from loratui.runs.status import Status
+from loratui.runs.times import ended_words
 from loratui.runs.verdict import ruin_of, worse_than_base
 from loratui.runs.waiting import held_reason
 from loratui.settings import Kind
@@ -96,7 +97,7 @@ def _summary(run: Run, status: Status) -> str:
         ended = event if isinstance(event, Finished) else ended
     if ended is None:
         return f"{status.step:,} steps."
-    parts = [f"{ended.step:,} steps in {duration(ended.seconds)}"]
+    parts = [ended_words(ended)]
     if ended.eval_loss is not None:
         parts.append(f"held-out loss {ended.eval_loss:.4f}")
     elif ended.loss is not None:

@@ -13,6 +13,7 @@ from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.core.early_stopping import Change
 from loratui.runs.directory import Run
 from loratui.runs.events import Data, Eval, Event, Fix, Started
+from loratui.runs.held_out import best_of
 from loratui.runs.history import Counted, StepFigures, placed_events, step_after
 
 CURVE_STEPS = 100_000
@@ -69,8 +70,7 @@ class Course:
     @property
     def best(self) -> Judged | None:
         """The evaluation with the least held-out loss."""
-        known = [one for one in self.evals if one.loss is not None and math.isfinite(one.loss)]
-        return min(known, key=lambda one: one.loss or 0.0) if known else None
+        return best_of(self.evals)
 
     def last(self, until: float = math.inf) -> StepFigures | None:
         """The last step, not beyond `until`."""

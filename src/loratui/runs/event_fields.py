@@ -17,6 +17,13 @@ Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pair = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
+class OfWorker(BaseModel):
+    """How long ago the worker was started that says this."""
+
+    worker_seconds: Time | None = None
+    """Its imports included. Told with its first phase and at its end; None elsewhere and in older runs."""
+
+
 class PartCounts(BaseModel):
     """A part of a mix: what an epoch draws of it, and what is held out.
 

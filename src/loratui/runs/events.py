@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
-from loratui.runs.event_fields import ByPart, Compared, Count, OfParts, Pair, PreferenceFigures, Share, Time
+from loratui.runs.event_fields import ByPart, Compared, Count, OfParts, OfWorker, Pair, PreferenceFigures, Share, Time
 from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
@@ -66,7 +66,7 @@ class Started(Event):
     """What the training goes by, read out of the live optimizer, schedule and state; empty in older runs."""
 
 
-class Phase(Event):
+class Phase(OfWorker, Event):
     """What the worker does now: load_model, load_data, tokenise, train, evaluate, save, rehearse, export."""
 
     kind = "phase"
@@ -279,7 +279,7 @@ class Paused(Event):
     nodes: str = ""
 
 
-class Finished(Event):
+class Finished(OfWorker, Event):
     """The run did what its plan says."""
 
     kind = "finished"

@@ -35,6 +35,7 @@ from loratui.runs.events import (
 from loratui.runs.history import end_of, last_start, since_last_start
 from loratui.runs.recovery import allowed
 from loratui.runs.stall import stall_words
+from loratui.runs.times import ended_words
 from loratui.runs.verdict import as_fields, spoilt_end, worse_than_base
 
 LONG_BYTES = 1 << 20
@@ -212,16 +213,8 @@ def event_line(event: Event) -> str:
         case Stopped():
             return f"stopped at step {event.step}" + (f": {event.reason}" if event.reason else "")
         case Finished():
-            return f"finished: {steps_words(event)}; the result is in {event.result}{result_words(event)}"
+            return f"finished: {ended_words(event)}; the result is in {event.result}{result_words(event)}"
     return ""
-
-
-def steps_words(event: Finished) -> str:
-    """`100 steps in 14 s`; where a worker took over in between, how many of them that time is for."""
-    taken = duration(event.seconds)
-    if not event.begun_at:
-        return f"{event.step:,} steps in {taken}"
-    return f"{event.step:,} steps, the last {event.step - event.begun_at:,} of them in {taken}"
 
 
 def result_words(event: Finished) -> str:

@@ -16,11 +16,13 @@ from loratui.runs.lines import CHUNK_BYTES, STEP_START, LineTail
 
 @dataclass(frozen=True)
 class Outcome:
-    """best: the evaluation with the least held-out loss. spoilt: the kind of finding by which its weights are worth
-    nothing; empty: none. begins: where in the file the present attempt begins; 0 unless it was begun anew.
+    """best: the evaluation with the least held-out loss. base: that before the first step. spoilt: the kind of finding
+    by which its weights are worth nothing; empty: none. begins: where in the file the present attempt begins; 0 unless
+    it was begun anew.
     """
 
     best: Judged | None = None
+    base: Judged | None = None
     evaluations: int = 0
     spoilt: str = ""
     begins: int = 0
@@ -38,7 +40,7 @@ class OutcomeTail:
     @property
     def outcome(self) -> Outcome:
         """As far as the events were read."""
-        return Outcome(self._course.best, len(self._course.evals), self._spoilt, self._begins)
+        return Outcome(self._course.best, self._course.base, len(self._course.evals), self._spoilt, self._begins)
 
     def look(self, limit_bytes: int) -> int:
         """Read what is new, about `limit_bytes` of it at most; how many bytes that were. Nothing where there is no

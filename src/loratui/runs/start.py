@@ -19,6 +19,7 @@ from loratui.core.mix import named_paths, with_paths
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml
 from loratui.files import make_folder, open_own, open_regular, write_whole
+from loratui.format import plain_letters
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home, without_tilde
@@ -43,7 +44,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 def run_name(plan: Plan, now: float | None = None) -> str:
     """A readable name: model, method, date and time, e.g. `demo-lora-20261120-2231`."""
     model = plan.model.id.rstrip("/").split("/")[-1]
-    model = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._").lower()[:40] or "model"
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", plain_letters(model)).strip("-._").lower()[:40] or "model"
     return f"{model}-{plan.method.kind}-{time.strftime('%Y%m%d-%H%M', time.localtime(now))}"
 
 

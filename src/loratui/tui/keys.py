@@ -176,6 +176,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "log": (Use("r", "read", "Read again", "Read the file again"), Use("/", "search", "Search", "Find words in it")),
     "take away": (
         Use("x", "make", "Make", "Make the thing under the cursor", display="enter"),
+        Use("R", "make_again", "Make again", "Make what is there anew, once you agreed", display="enter"),
         Use("s", "cancel", "Stop", "Stop what is being made"),
         Use("y", "copy", "Copy command", "Copy the command to the terminal's clipboard"),
     ),

@@ -125,6 +125,7 @@ def merge(
     if onto == DEQUANTISED and not quantised:
         raise InputError(f"{target.title} was not trained on a quantised base.", hint="Leave --onto out.")
     onto = onto or (DEQUANTISED if quantised else UNQUANTISED)
+    tell("starting PyTorch")
     from transformers import logging
 
     from loratui.worker.base_model import DTYPES

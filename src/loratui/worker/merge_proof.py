@@ -113,7 +113,9 @@ def describe(proof: Proof) -> str:
             f"There was not enough memory to check it in float32; {proof.tolerance:g} standard deviations are "
             f"allowed in {proof.dtype}."
         )
-    equal = f"{proof.answers_equal} of {proof.answers} whole greedy answers are the same"
+    rows = proof.answers - proof.prompts
+    asked = f"those {proof.prompts} prompts" + (f" and {rows} held-out row{'s' * (rows > 1)}" if rows > 0 else "")
+    equal = f"{proof.answers_equal} of {proof.answers} whole greedy answers (to {asked}) are the same"
     if not proof.trained_on:
         return " ".join([*sentences, *([f"{equal} as the adapter's."] if proof.answers else [])])
     apart = (

@@ -10,15 +10,16 @@ import logging
 import os
 import signal
 import sys
-import time
 import warnings
 from pathlib import Path
 
 from loratui.cluster.job_script import GOES_ON
 from loratui.core.errors import LoratuiError
 from loratui.files import is_private
+from loratui.format import duration
 from loratui.runs.directory import Run, held_here
 from loratui.runs.own import require_own
+from loratui.runs.times import IN_ALL
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.launch import train_together
@@ -71,7 +72,6 @@ def main(arguments: list[str]) -> int:
     except (LoratuiError, OSError) as error:
         log.error("%s", error)
         return 1
-    began = time.monotonic()
     try:
         requests.install()
         if rank == 0:
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         return _close(journal, left(journal, requests, journal.status.step, str(error)))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return _end(run, journal, rank, ending_of(error, journal))
-    log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
+    log.info("%s; this worker took %s %s", outcome.state, duration(journal.worker_seconds), IN_ALL)
     if outcome.state == "failed":
         return _end(
             run,

@@ -21,10 +21,11 @@ from loratui.tui.keys import bindings
 from loratui.tui.training.chart import Chart, Line, Picture
 from loratui.tui.training.curves import x_end
 from loratui.tui.training.follow import Followed, follow
+from loratui.tui.training.record import RunRecord
 
 
 class CompareScreen(ModalScreen[None]):
-    """The first run's loss in one colour, the second's in another; evaluations as diamonds of the first."""
+    """The first run's loss in one colour, the second's in another; and both in turns where they lie on each other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("compare"),
@@ -33,7 +34,7 @@ class CompareScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     CompareScreen #panel { width: 96%; height: 92%; }
     CompareScreen #compared { height: 2fr; }
-    CompareScreen #legend { height: auto; max-height: 4; }
+    CompareScreen #legend { height: auto; max-height: 5; }
     CompareScreen VerticalScroll { height: 1fr; min-height: 4; }
     """
 
@@ -45,7 +46,7 @@ class CompareScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
-            panel.border_title = Content("two runs compared")
+            panel.border_title = Content("two runs compared · loss, smoothed")
             panel.border_subtitle = Content("g log axis · ↑ ↓ scroll · esc closes")
             yield Chart("loss, smoothed", id="compared")
             yield Static(Content("Reading the runs …").stylize("$text-muted"), id="legend")
@@ -75,11 +76,10 @@ class CompareScreen(ModalScreen[None]):
                 format=lambda value: f"{value:.3g}",
             )
         )
-        self.query_one("#legend", Static).update(
-            Content("\n").join(
-                _legend(one, color) for one, color in zip(self._followed, ("$accent", "$warning"), strict=True)
-            )
-        )
+        legend = [_legend(one, color) for one, color in zip(self._followed, ("$accent", "$warning"), strict=True)]
+        if words := same_words(first.record, second.record):
+            legend.append(Content(words))
+        self.query_one("#legend", Static).update(Content("\n").join(legend))
         self.query_one("#differences", Static).update(self._differences())
 
     def _differences(self) -> Content:
@@ -117,6 +117,15 @@ def _whole(run: Run) -> Followed:
     while not followed.whole:
         followed.poll()
     return followed
+
+
+def same_words(first: RunRecord, second: RunRecord) -> str:
+    """That two curves lie on each other, over how much of them; "" where they do not, or one has none."""
+    one, other = (dict(zip(each.loss_smooth.xs, each.loss_smooth.points, strict=True)) for each in (first, second))
+    both = one.keys() & other.keys()
+    if not both or any(one[x].last != other[x].last for x in both):
+        return ""
+    return f"Equal up to step {max(both):,.0f}: there the two colours take turns."
 
 
 def _legend(followed: Followed, color: str) -> Content:

@@ -179,6 +179,8 @@ def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Con
     if best is not None:
         many = f", best of {line.outcome.evaluations:,}" if line.outcome.evaluations > 1 else ""
         told.append(f"held-out {loss_text(best.loss)} at step {best.step:,}{many}")
+    elif line.outcome.base is not None:
+        told.append(f"held-out {loss_text(line.outcome.base.loss)} before it, not since")
     head = [(f"{glyph} {word}", f"bold {color}")]
     if told and len(f"{word}     {' · '.join(told)}") <= width:
         told = [" · ".join(told)]

@@ -247,8 +247,14 @@ class ModelScreen(StepScreen):
     def _show_methods(self) -> None:
         """Beside the list, where there is room: the model under the cursor by each method; once the cursor rests."""
         panel, model = self.query_one("#model-methods", Static), self.found.get(self._highlighted)
-        if panel.display and model is not None:
+        if not panel.display:
+            return
+        if model is not None:
             self._weigh_methods(panel, model)
+            return
+        self.workers.cancel_group(self, "methods")
+        panel.border_title = None
+        panel.update(Content("No model is under the cursor.").stylize("$text-muted"))
 
     @work(exclusive=True, group="methods", exit_on_error=False)
     async def _weigh_methods(self, panel: Static, model: FoundModel) -> None:

@@ -74,6 +74,8 @@ class Output:
     """What the command says that it made; None where a line tells it."""
     quiet: tuple[str, ...] = ()
     """What is added to the command so that it says so."""
+    again: str = ""
+    """What making it again does to what is there: the person is asked first. Empty: nothing is there, or it stays."""
 
     @property
     def line(self) -> str:
@@ -139,6 +141,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
         ("It was written by hand: it stays as it is (`--force` would replace it).",)
         if words == "by hand"
         else ("No rows, prompts or answers stand in it, and no places of this disk.",),
+        again="It is written anew from the run's own files, over the card that is there." if words == "written" else "",
     )
 
 
@@ -211,6 +214,9 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             tuple(notes),
             makes=Merged,
             quiet=("--json",),
+            again="It is made anew from the adapter as it is now; the folder that is there is deleted first."
+            if run.merged_path.is_dir()
+            else "",
         )
     model = run.model_path if full else run.merged_path
     target = run.path / f"{run.name}-Q4_K_M.gguf"
@@ -326,6 +332,9 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
             notes,
             makes=Exported,
             quiet=("--force", "--json"),
+            again="It is written anew, over the file that is there and its rows: what was changed in them is lost."
+            if target.is_file()
+            else "",
         )
 
 

@@ -5,6 +5,7 @@ process of its own.
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
-from loratui.format import harmless, one_line
+from loratui.format import duration, harmless, one_line
 from loratui.hub.push import check_visibility, destination, pack
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
@@ -30,6 +31,8 @@ from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
 from loratui.tui.take_away.outputs import GLYPHS, Output, outputs_of
 from loratui.workers.command import CommandProcess
 
+TICK_SECONDS = 1.0
+"""How often it is told for how long something is being made."""
 AIRY_ROWS = 30
 """Rows of the screen from which the groups stand apart."""
 
@@ -70,6 +73,8 @@ class TakeAwayScreen(StepScreen):
         self._process: CommandProcess | None = None
         self._told: dict[str, Content] = {}
         """What came of each thing that was made here."""
+        self._progress, self._began, self._telling = "", 0.0, False
+        """The last line of what is being made, since when it is (monotonic seconds), and whether that line stands."""
         self._looking = False
         self._drawn: list[str] = []
         """The list as it stands: what is the same is not painted again."""
@@ -227,11 +232,15 @@ class TakeAwayScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("next", "back"):
             return False
-        if action in ("make", "copy") and self.is_mounted:
+        if action in ("make", "make_again", "copy") and self.is_mounted:
             output = self.chosen
+            if output is None or not output.command:
+                return False
             if action == "copy":
-                return output is not None and bool(output.command)
-            return output is not None and bool(output.command) and not output.problem and not self._making
+                return True
+            there = output.state == "there"
+            fits = there and bool(output.again) if action == "make_again" else not there
+            return fits and not output.problem and not self._making
         if action == "cancel":
             return bool(self._making)
         return super().check_action(action, parameters) if action != "leave" else True
@@ -250,7 +259,7 @@ class TakeAwayScreen(StepScreen):
             self.say("One thing at a time: s stops what is being made.", "warning")
         elif output.problem:
             self.say(output.problem, "warning")
-        elif not output.command:
+        elif not output.command or (output.state == "there" and not output.again):
             self.say(f"It is there: {output.place}", "done")
         elif output.key == "further":
             self._further()
@@ -259,41 +268,64 @@ class TakeAwayScreen(StepScreen):
         else:
             self._make(output, output.command)
 
+    def action_make_again(self) -> None:
+        """Make what is there anew, once that was agreed to."""
+        self.action_make()
+
     @work(group="make", exit_on_error=False)
     async def _make(self, output: Output, command: tuple[str, ...]) -> None:
-        if output.key == "merge" and self.run_folder.merged_path.is_dir() and not await self._may_replace():
+        if output.again and not await self._may_replace(output):
             return
         await self._run(output, (*command, *output.quiet))
 
-    async def _may_replace(self) -> bool:
-        """Whether the merged folder that is there may go; it is gone then."""
+    async def _may_replace(self, output: Output) -> bool:
+        """Whether what is there may go; a merged folder is gone then."""
         import shutil
 
         from loratui.tui.common.dialogs import ConfirmScreen
 
-        words = "It is made anew from the adapter as it is now; the folder that is there is deleted first."
-        if not await self.app.push_screen_wait(ConfirmScreen("Merge again?", words, "merge again", "keep it")):
+        question = ConfirmScreen(f"{output.name}: make it again?", output.again, "make it again", "keep it")
+        if not await self.app.push_screen_wait(question):
             return False
-        await asyncio.to_thread(partial(shutil.rmtree, self.run_folder.merged_path, ignore_errors=True))
+        if output.key == "merge":
+            await asyncio.to_thread(partial(shutil.rmtree, self.run_folder.merged_path, ignore_errors=True))
         return True
 
     async def _run(self, output: Output, command: tuple[str, ...]) -> None:
         """Run the command to its end, tell how it goes, and what came of it."""
         process = self._process = CommandProcess(command)
         self._making = output.key
-        self.say(f"{output.name}: starting …")
+        self._tell_progress(f"{output.name}: starting …", began=time.monotonic())
         self._paint()
+        clock = self.set_interval(TICK_SECONDS, self._tell_progress, pause=output.makes is None)  # not of a server
         try:
             async for line in process.lines():
-                self.say(f"{output.name}: {line}")
+                self._tell_progress(f"{output.name}: {line}")
             self._told[output.key] = outcome(output, process)
         except LoratuiError as error:
             self._told[output.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
         finally:
+            clock.stop()
             self._making, self._process = "", None
             if self.is_mounted:
                 self.say("")
                 self._look()
+
+    def say(self, sentence: object, severity: str = "") -> None:
+        """As every step does; the progress of what is made waits for its next line then."""
+        self._telling = False
+        super().say(sentence, severity)
+
+    def _tell_progress(self, line: str = "", *, began: float = 0.0) -> None:
+        """The last line of what is being made, and for how long that has gone on. line: a new one. began: a new start,
+        by the monotonic clock.
+        """
+        if not line and not self._telling:
+            return
+        self._progress, self._began = line or self._progress, began or self._began
+        passed = time.monotonic() - self._began
+        super().say(f"{duration(passed)}  {self._progress}" if passed >= TICK_SECONDS else self._progress)
+        self._telling = True
 
     @work(group="make", exit_on_error=False)
     async def _further(self) -> None:

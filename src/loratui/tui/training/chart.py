@@ -20,6 +20,13 @@ from loratui.core.smoothing import Bucket, nice_bounds, nice_step
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bit of the dot in row 0..3 and column 0..1 of a braille cell."""
 
+BRAILLE = 0x2800
+"""The braille cell without a dot."""
+STRONG = frozenset({"smooth", "second"})
+"""Styles of curves that are both to be seen where they lie on each other."""
+TURN = 2
+"""Cells of each colour where they do."""
+
 Cell = tuple[str, str]
 """A character and the name of its style."""
 
@@ -256,7 +263,17 @@ class _Plot:
                 bits[cell] = bits.get(cell, 0) | DOTS[dot_row % 4][dot_column % 2]
             before = now
         for (row, column), value in bits.items():
-            self.cells[row][column] = (chr(0x2800 + value), line.style)
+            self.cells[row][column] = self._with_other(self.cells[row][column], value, line.style, column)
+
+    @staticmethod
+    def _with_other(there: Cell, value: int, style: str, column: int) -> Cell:
+        """The dots of a curve in a cell; where another strong curve has dots in it, those of both, and the colours take
+        turns along the line: neither hides the other.
+        """
+        other, its = there
+        if its not in STRONG or style not in STRONG or its == style:
+            return chr(BRAILLE + value), style
+        return chr(BRAILLE | value | ord(other) - BRAILLE), its if column // TURN % 2 else style
 
     def marks(self) -> None:
         """Points of their own."""

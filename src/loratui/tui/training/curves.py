@@ -100,17 +100,18 @@ def short_number(value: float) -> str:
     """At most six characters: `1.8e-4`, `0.52`, `12.3k`."""
     if value == 0:
         return "0"
-    if abs(value) >= 1e12:
+    as_written = abs(float(f"{value:.3g}"))
+    if as_written >= 1e12:
         return number_text(float(f"{value:.2g}"))
-    if abs(value) >= 1e9:
+    if as_written >= 1e9:
         return f"{value / 1e9:.3g}G"
-    if abs(value) >= 1e6:
+    if as_written >= 1e6:
         return f"{value / 1e6:.3g}M"
-    if abs(value) >= 1e4:
+    if as_written >= 1e4:
         return f"{value / 1e3:.3g}k"
-    if abs(value) >= 1e3:
+    if as_written >= 1e3:
         return f"{value:,.0f}"
-    return number_text(float(f"{value:.2g}")) if abs(value) < 1 else f"{value:.3g}"
+    return number_text(float(f"{value:.2g}")) if as_written < 1 else f"{value:.3g}"
 
 
 def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:

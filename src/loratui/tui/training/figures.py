@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from loratui.runs.times import IN_ALL
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import PARTS_SHOWN, facts
 
@@ -14,7 +15,7 @@ Figure = tuple[str, str, str]
 """Name, value and note."""
 
 PAIRS = (
-    (("elapsed", "time"), ("checkpoint", "saved")),
+    ((IN_ALL, IN_ALL), ("checkpoint", "saved")),
     (("loss", "loss"), ("smoothed", "smoothed")),
     (("peak memory", "peak"), ("predicted", "est.")),
     (("speed", "speed"), ("tokens", "tokens")),

@@ -31,6 +31,7 @@ from loratui.runs.events import (
     Step,
     Stopped,
 )
+from loratui.runs.held_out import best_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ class RunRecord:
 
     @property
     def worked_seconds(self) -> float:
-        """From the first event to the last, without the pauses between workers."""
+        """From the first worker's start to the last event, without the pauses between workers."""
         return max(0.0, self.last_time - self.first_time - self.paused_seconds)
 
     @property
@@ -147,8 +148,7 @@ class RunRecord:
     @property
     def best_eval(self) -> Eval | None:
         """The evaluation with the least loss."""
-        known = [one for one in self.evals if one.loss is not None]
-        return min(known, key=lambda one: one.loss or 0.0) if known else None
+        return best_of(self.evals)
 
     def as_curves(
         self, *, finished: bool, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None
@@ -205,10 +205,11 @@ class RunRecord:
         return count
 
     def _take(self, event: Event) -> None:
-        self.first_time = self.first_time or event.time
         begins = isinstance(event, Phase) and event.phase in FIRST_PHASES
+        began = event.time - (event.worker_seconds or 0.0) if begins and isinstance(event, Phase) else event.time
+        self.first_time = self.first_time or began
         if self._at_work and (begins or isinstance(event, Fix)):
-            self.paused_seconds += max(0.0, event.time - self.last_time)
+            self.paused_seconds += max(0.0, began - self.last_time)
             self._at_work = not begins
         self.last_time = event.time
         match event:

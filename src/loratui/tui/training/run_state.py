@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from loratui.core.plan import Plan
-from loratui.format import count, duration, loss_text, number_text, one_line, size
+from loratui.format import count, duration, loss_text, number_text, one_line, signed, size
 from loratui.runs.by_part import MARKS, PartLoss, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
-from loratui.runs.follow import fix_words, result_words, steps_words
+from loratui.runs.follow import fix_words, result_words
 from loratui.runs.status import Status
+from loratui.runs.times import IN_ALL, steps_words
 from loratui.runs.verdict import Ruin
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
@@ -111,8 +112,8 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
         rows.append(("in order", f"{step.preference_accuracy:.0%}", note))
     elif share is not None:  # KTO's, of held-out rows alone
         rows.append(("in order", f"{share:.0%}", "held: wanted first"))
-    sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
-    margin = f"{step.reward_margin:+.3f}" if step.reward_margin is not None else "–"
+    sides = [signed(one, 3) if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
+    margin = signed(step.reward_margin, 3) if step.reward_margin is not None else "–"
     rows.append(("margin", margin, f"{sides[0]} over {sides[1]}"))
     for name, key, unit in (("KL", "kl", "nats"), ("log odds", "log_odds", "chosen over rejected")):
         value, told = getattr(step, key), getattr(held, key, None)
@@ -159,9 +160,10 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     rows.append(("smoothed", loss_text(record.smoothed_loss), "loss"))
     best = record.best_eval
     held = record.held_out
-    note = f"best at {best.step}" if best else "before it" if held else ""
-    rows.append(("held out", loss_text(held[-1].loss if held else None), note))
-    rows += part_rows(held[-1] if held else None, parts)
+    newest = held[-1] if held and held[-1].step else None  # what it began with is no figure of the run
+    note = f"best at {best.step}" if best else f"before {loss_text(held[-1].loss)}" if held and not newest else ""
+    rows.append(("held out", loss_text(newest.loss if newest else None), note))
+    rows += part_rows(newest, parts)
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy
@@ -182,7 +184,7 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        rows.append(("elapsed", duration(record.worked_seconds), "in all"))
+        rows.append((IN_ALL, duration(record.worked_seconds), "with loading"))
     if record.paused_seconds >= 1:
         rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:

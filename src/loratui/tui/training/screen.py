@@ -57,7 +57,9 @@ class TrainingScreen(StepScreen):
         "The chart shows each step's loss faint and its smoothed course strong; diamonds are evaluations on held-out "
         "rows, marks on the axis are checkpoints. Healthy: both fall, and the diamonds stay near the line. Diamonds "
         "that "
-        "rise while the line falls mean that the rows are being learnt by heart."
+        "rise while the line falls mean that the rows are being learnt by heart.\n\n"
+        'Two times: "steps in" counts the training itself, from its first step to its last with the evaluations and '
+        'checkpoints between them; "in all" counts loading and writing the result too, but no pause.'
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *run_bindings(),

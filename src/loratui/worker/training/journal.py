@@ -49,6 +49,8 @@ class Journal:
         self._unwritten: deque[str] = deque(maxlen=100_000)
         self._guard = threading.Lock()
         self._done = threading.Event()
+        self._began = time.monotonic()
+        self._said_phase = False
         self._heart: threading.Thread | None = None
         self.asked_to_stop: Callable[[], bool] = lambda: False
         """Set by the training: a wish to stop is shown at once, also while a long step is being made."""
@@ -89,6 +91,11 @@ class Journal:
     def status(self) -> Status:
         return self._status
 
+    @property
+    def worker_seconds(self) -> float:
+        """Since this worker was started."""
+        return round(time.monotonic() - self._began, 3)
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Append one event. Lines that cannot be written now (a full disk) are written before the next one."""
         if not self.writes:
@@ -127,6 +134,9 @@ class Journal:
 
     def phase(self, phase: str, message: str, *, state: State | None = None, **fields: Any) -> None:
         """Say what is done now."""
+        if not self._said_phase:
+            self._said_phase = True
+            fields["worker_seconds"] = self.worker_seconds
         self.emit("phase", phase=phase, message=message, **fields)
         self.update(phase=phase, **({"state": state} if state else {}))
         self.beat()

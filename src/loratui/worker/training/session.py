@@ -299,6 +299,7 @@ class Session:
             step=step,
             begun_at=callback.begun_at,
             seconds=round(seconds, 3),
+            worker_seconds=journal.worker_seconds,
             loss=callback.last_loss,
             eval_loss=callback.patience.last_loss,
             tokens=callback.tokens,
