@@ -377,12 +377,16 @@ def _comparison(proposal: Proposal, owner: Proposal, key: str) -> Iterator[str]:
         return
     low, high = sorted((then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds))
     figures = (
-        [float(text) for text in re.findall(r"[\d.]+", other.cost.rpartition(", ")[2])]
+        [float(text.replace(",", "")) for text in re.findall(r"[\d.,]+", other.cost.rpartition(", ")[2])]
         if re.search("time|long", other.cost) and "same time" not in other.cost
         else []
     )
     if "times as long" in other.cost:
         true = [round(low, 1), round(high, 1)]
+        if "times as fast" in other.cost:  # from the one to the other
+            true[0] = round(1 / low)
+    elif "times as fast" in other.cost:
+        true = [round(1 / factor, 1) if 1 / factor < 10 else round(1 / factor) for factor in (low, high)]
     elif "memory and time" in other.cost or "the same time" in other.cost:
         figures, true = [], [number for number in (round((low - 1) * 100), round((high - 1) * 100)) if abs(number) > 2]
     else:

@@ -16,6 +16,16 @@ DPO_ALONE = ("loss", "label_smoothing", "sft_weight", "length_weight")
 KTO_ALONE = ("kto_loss", "desirable_weight", "undesirable_weight")
 
 
+def means_nothing(key: str, objective: str) -> bool:
+    """Whether a dotted key of the plan is one of this section that this objective does not have."""
+    section, _, name = key.partition(".")
+    if section != "preference":
+        return False
+    alone = {"dpo": DPO_ALONE, "kto": KTO_ALONE}
+    others = {other for one, names in alone.items() if one != objective for other in names}
+    return objective == "sft" or name in others or (name == "reference" and objective == "orpo")
+
+
 class PreferenceSection(Document):
     """How preferences are learnt; means nothing while `training.objective` is sft.
 

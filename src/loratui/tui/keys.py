@@ -127,7 +127,8 @@ USES: dict[str, tuple[Use, ...]] = {
         Use(":", "jump", "Go to row", "Go to a row by its number", show=False),
     ),
     "recipe": (
-        Use("m", "more", "All fields", "Show all fields, or the everyday ones"),
+        Use("m", "more(True)", "All fields", "Show all fields; again: the everyday ones"),
+        Use("m", "more(False)", "Everyday fields", "Show the everyday fields; again: all of them"),
         Use("p", "preset", "Preset", "Choose a preset"),
         Use(
             "V",
@@ -206,7 +207,7 @@ USES: dict[str, tuple[Use, ...]] = {
 FOOTERS: dict[str, tuple[str, ...]] = {
     "model": ("next", "search_hub", "browse"),
     "dataset": ("next", "check", "fix", "browse", "columns", "problems", "tokens", "lengths", "write", "demo", "mix"),
-    "recipe": ("next", "fit", "vary", "nudge(1)", "more", "undo", "reset", "hold", "preset"),
+    "recipe": ("next", "fit", "vary", "nudge(1)", "more(True)", "more(False)", "undo", "reset", "hold", "preset"),
     "review": ("next", "fit", "everything", "queue", "write"),
     "training": (
         "next",

@@ -109,6 +109,8 @@ def ladder(context: Context) -> Iterator[Rung]:
         yield lora
         if several:
             yield from ({**lora, **way} for way in ways)
+        if small_states and (kind == "lora" or quantisation == "none"):  # else the next is a quantised base
+            yield {**lora, "training.optimizer": "paged_adamw_8bit"}
     if folk and kind != "qlora" and quantisation in (None, "none"):
         return  # the folk rule is LoRA, whatever the memory
     if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
@@ -285,12 +287,14 @@ class Search:
     def _find(self) -> Fit:
         pinned = self.context.pinned.get("training.checkpointing")
         second: list[Fit] = []
+        no_better: list[int] = []
         for rung in range(len(self.rungs)):
             last = rung == len(self.rungs) - 1
             if not last and self._is_hopeless(rung):
                 self.hopeless.append(rung)
                 continue
             if self._no_better(rung):
+                no_better.append(rung)
                 continue
             comfortable: list[Fit] = []
             for checkpointing in (False, True):
@@ -300,4 +304,9 @@ class Search:
                 (comfortable if largest.comfortable else second).append(largest)
             if comfortable:
                 return self.fastest(rung, *comfortable)
-        return next((point for point in second if point.fits), None) or min(second, key=lambda point: point.total_bytes)
+        if fits := next((point for point in second if point.fits), None):
+            return fits
+        for rung in no_better:  # nothing fits: smaller states come nearer
+            ways = (False, True) if pinned is None else (bool(pinned),)
+            second += [self.at(rung, self.batches[-1], checkpointing) for checkpointing in ways]
+        return min(second, key=lambda point: point.total_bytes)

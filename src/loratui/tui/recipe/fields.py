@@ -5,9 +5,11 @@ down.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal, get_args, get_origin
 
 from loratui.core.plan_text import fields
+from loratui.core.preference_section import means_nothing
 
 EVERYDAY = (
     "method.kind",
@@ -125,6 +127,7 @@ UNITS = {
     "training.accumulation": "passes",
     "training.warmup_steps": "steps",
     "training.max_steps": "steps",
+    "training.min_lr_ratio": "of the peak",
     "evaluation.every_steps": "steps",
     "saving.every_steps": "steps",
     "evaluation.batch_size": "rows",
@@ -174,9 +177,17 @@ def _literal(annotation: Any) -> Any:
     return next((part for part in parts if get_origin(part) is Literal), None)
 
 
-def shown_keys(method: str, everything: bool, devices: int = 1, engine: str = "") -> list[tuple[str, tuple[str, ...]]]:
-    """Groups with the keys that matter for this method on so many GPUs, and with this scheduler; only the everyday ones
-    unless `everything`.
+def shown_keys(
+    method: str,
+    everything: bool,
+    devices: int = 1,
+    engine: str = "",
+    objective: str = "sft",
+    own: Collection[str] = (),
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Groups with the keys that matter for this method and objective on so many GPUs, and with this scheduler; only the
+    everyday ones unless `everything`. own: keys that a person set or holds: those of another objective stay, to be
+    given back.
     """
     groups = []
     for name, keys in GROUPS if everything else GROUPS[:1]:
@@ -185,6 +196,7 @@ def shown_keys(method: str, everything: bool, devices: int = 1, engine: str = ""
             for key in keys
             if not (method == "full" and key.startswith("lora."))
             and not (devices < 2 and key == "hardware.parallelism")
+            and not (key not in own and means_nothing(key, objective))
             and not (not engine and key.startswith("cluster."))
             and not (
                 method != "qlora"

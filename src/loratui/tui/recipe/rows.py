@@ -10,7 +10,7 @@ from loratui.format import value_text
 from loratui.tui.recipe.field_row import FieldRow
 from loratui.tui.recipe.fields import choices_of, kind_of, shown_keys, unit_of
 from loratui.tui.recipe.why import proposed_words
-from loratui.tui.wizard.change import value_words
+from loratui.tui.wizard.change import NOUGHT, value_words
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -32,23 +32,26 @@ def field_rows(
     known, costly = fields(), set(proposal.freed)
     was = change.was if change is not None else {}
     rows: list[FieldRow] = []
+    plan = proposal.plan
+    own = [key for key, origin in proposal.origins.items() if origin in ("mine", "held")]
     for group, keys in shown_keys(
-        proposal.plan.method.kind, everything, proposal.device.count, proposal.plan.cluster.engine
+        plan.method.kind, everything, proposal.device.count, plan.cluster.engine, plan.training.objective, own
     ):
         if everything:
             rows.append(FieldRow("", group))
         for key in keys:
-            before, value = kept.get(key) if key in costly else None, proposal.plan.get(key)
+            before, value = kept.get(key) if key in costly else None, plan.get(key)
+            shown = _shown(key, value)
             rows.append(
                 FieldRow(
                     key,
                     str(known[key].title),
                     value,
-                    unit_of(key, value),
+                    "" if shown else unit_of(key, value),
                     proposal.origins.get(key, ""),
                     before.why if before else proposal.why(key) or str(known[key].description),
                     kind_of(key),
-                    _shown(key, value),
+                    shown,
                     before.proposed if before else proposed_words(proposal, key),
                     was.get(key, ""),
                     _choices(key),
@@ -65,7 +68,8 @@ def shown_value(key: str, value: Any) -> str:
 
 def _shown(key: str, value: Any) -> str:
     """A value in the words of the sentences that tell of its changes; empty: as it stands."""
-    return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
+    said = key == "method.kind" or isinstance(value, bool) or (key in NOUGHT and value == 0)
+    return value_words(key, value) if said else ""
 
 
 def _choices(key: str) -> tuple[tuple[Any, str], ...]:

@@ -21,7 +21,7 @@ from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.fields import choices_of, kind_of, nudged
 from loratui.tui.recipe.find import FindingScreen
 from loratui.tui.recipe.rows import field_rows
-from loratui.tui.recipe.trying import TryingScreen
+from loratui.tui.recipe.showing import ShowingScreen
 from loratui.tui.recipe.why import nothing_yet, price_words, short_lines, why_lines
 from loratui.tui.wizard.change import title
 from loratui.tui.wizard.missing import Problem
@@ -33,14 +33,13 @@ if TYPE_CHECKING:
 
     from loratui.core.proposal import Proposal
 
-VERY_WIDE = 160
 RESTING_SECONDS = 0.1
 """How long the keys rest before the derivation beside the fields follows."""
 WAITING = "…"
 """Stands for the prices until they are known."""
 
 
-class RecipeScreen(TryingScreen, FindingScreen):
+class RecipeScreen(ShowingScreen, FindingScreen):
     """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
 
     STEP = "recipe"
@@ -52,8 +51,9 @@ class RecipeScreen(TryingScreen, FindingScreen):
         "and the memory bar answers each keystroke; where there are choices, enter shows them, the arrows point, and "
         "enter takes one. esc leaves the value as it was. What you set is yours: it stays when something else "
         "changes, until r gives it back to the proposal. u takes the last change back.\n\n"
-        "m shows all fields, / finds one by its name, p chooses a preset (a starting point; what you set by hand is "
-        "above it), w writes the recipe as a preset of your own, h holds a value so that nothing else moves it.\n\n"
+        "m shows all fields, or the everyday ones again; / finds one by its name; p chooses a preset (a starting point; "
+        "what you set by hand stands above it), w writes the recipe as a preset of your own, h holds a value so that "
+        "nothing else moves it.\n\n"
         "V marks a field (◆): several values of it are tried in short trials, the worse half of them stopped early, "
         "and you are told which is best and whether that is more than chance. Marked fields multiply."
     )
@@ -81,7 +81,6 @@ class RecipeScreen(TryingScreen, FindingScreen):
                 yield Static(id="course")
 
     def on_mount(self) -> None:
-        self._asked: bool | None = None
         self._fitted = True
         self._resting: Timer | None = None
         self._waiting = False
@@ -91,16 +90,6 @@ class RecipeScreen(TryingScreen, FindingScreen):
         self.hear(self.app.state.choices.varied_changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
-
-    @property
-    def very_wide(self) -> bool:
-        """Whether fields and reasons stand side by side (the breakpoint of the app)."""
-        return self.size.width >= VERY_WIDE
-
-    @property
-    def everything(self) -> bool:
-        """Whether all fields are shown: as asked for, else where there is room."""
-        return self.very_wide if self._asked is None else self._asked
 
     @property
     def fields(self) -> FieldList:
@@ -241,6 +230,7 @@ class RecipeScreen(TryingScreen, FindingScreen):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.shown)
+        self.call_after_refresh(self.refresh_bindings)  # the width may decide what is shown
 
     # What the list says
 
@@ -324,17 +314,16 @@ class RecipeScreen(TryingScreen, FindingScreen):
     def go_to_field(self, key: str) -> None:
         """Put the cursor on a field, and show all of them where it is none of the everyday ones."""
         if key not in {row.key for row in self.fields.rows} and not self.everything:
-            self._asked = True
+            self.ask_for(True)
             self.shown()
         if key not in {row.key for row in self.fields.rows}:
-            self.say(f"{title(key)} means nothing for this method and machine.")
+            self.say(f"{title(key)} means nothing for this method, objective and machine.")
         self.set_focus(self.fields)
         self.call_after_refresh(self.fields.go_to, key)
 
-    def action_more(self) -> None:
+    def action_more(self, everything: bool) -> None:
         """Show all fields, or the everyday ones."""
-        self._asked = not self.everything
-        self.shown()
+        super().action_more(everything)
         self.call_after_refresh(self.fields.scroll_visible_line, self.fields.place)
 
     def action_reset(self) -> None:

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 """The methods as screens name them."""
+NOUGHT = {
+    "training.max_steps": "no limit",
+    "training.max_grad_norm": "never",
+    "evaluation.every_steps": "never",
+    "evaluation.patience": "never",
+    "saving.every_steps": "only at the end",
+    "preference.sft_weight": "none",
+    "dataset.split_seed": "as the seed",
+    "cluster.cpus_per_gpu": "as the cluster gives",
+    "cluster.memory_gib": "as the cluster gives",
+    "cluster.time_limit_minutes": "the partition's own",
+}
+"""What a 0 means, of keys whose 0 is no amount (as their descriptions say)."""
 MACHINE = ("hardware.gpu", "hardware.devices", "hardware.cpu")
 PATHS = ("model.id", "dataset.path", "lora.adapter")
 """Keys whose values are told by the ends of their paths."""
@@ -102,6 +115,8 @@ def value_words(key: str, value: Any) -> str:
     """A value of a plan as it is told in a sentence: `on`, `LoRA`, `2e-4`."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if key in NOUGHT and value == 0:
+        return NOUGHT[key]
     if key == "method.kind":
         return METHODS.get(str(value), str(value))
     if key in PATHS:
