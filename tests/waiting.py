@@ -13,10 +13,11 @@ PATIENCE_SECONDS = 120.0
 
 def wait_for(condition: Callable[[], Any], what: object = "it", seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until a condition holds; AssertionError with `what`, or what it returns, where it never does."""
-    until = time.monotonic() + seconds
+    until, pause = time.monotonic() + seconds, 0.01
     while not condition():
         assert time.monotonic() < until, f"waited {seconds:g} s for {what() if callable(what) else what}"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.2, 1.2 * pause)  # a condition may cost a process
 
 
 def is_gone(process: psutil.Process | int) -> bool:
