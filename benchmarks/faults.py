@@ -70,7 +70,7 @@ def together(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 def faults(options: argparse.Namespace) -> dict[str, Any]:
     """Each fault so many times."""
-    from faults import FAULTS, CannotHappenHere, World
+    from faults import FAULTS, TRUE_SECONDS, CannotHappenHere, World
     from ready_workers import serve
 
     found: dict[str, Any] = {}
@@ -85,7 +85,9 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
             for number in range(options.times):
                 seed = options.seed * 1000 + number
                 try:
-                    slowest = max(slowest, fault(world, random.Random(seed)))
+                    took = fault(world, random.Random(seed))
+                    slowest = max(slowest, took)
+                    assert took <= TRUE_SECONDS, f"the state shown was true after {took:.1f} s"
                     held += 1
                 except CannotHappenHere as reason:
                     count["skipped"] = str(reason)

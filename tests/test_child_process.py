@@ -18,6 +18,7 @@ import pytest
 import loratui
 from loratui.child_process import Child, worker_command
 from loratui.core.errors import WorkerError
+from waiting import is_gone, wait_for
 
 PACKAGE = Path(loratui.__file__).parent
 
@@ -38,7 +39,7 @@ async def test_messages_go_and_come_and_everything_else_goes_to_the_log(tmp_path
     assert child.pid is not None and os.getsid(child.pid) == child.pid, "a session of its own"
     await child.send(b'{"a": 1}\n')
     assert await child.message() == {"got": {"a": 1}}
-    await child.close(5.0)
+    await child.close(120.0)
     assert (
         child.status == 0
         and (tmp_path / "log").read_text() == "noise\n"
@@ -77,10 +78,7 @@ def test_closed_while_its_loop_ends_it_leaves_nothing_open(monkeypatch: pytest.M
     holder, pid = pids
     os.kill(holder, signal.SIGKILL)
     assert fell == []
-    end = time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end, "the process lives on"
-        time.sleep(0.02)
+    wait_for(lambda: is_gone(pid), "the process's end")
 
 
 @pytest.mark.parametrize(
@@ -117,21 +115,13 @@ async def test_what_cannot_be_started_is_one_sentence(tmp_path: Path) -> None:
 async def test_closing_ends_it_and_what_it_began() -> None:
     child = python(
         "import subprocess, sys, time\nprint(subprocess.Popen([sys.executable, '-c', 'import time; "
-        "time.sleep(60)']).pid, flush=True)\ntime.sleep(60)"
+        "time.sleep(600)']).pid, flush=True)\ntime.sleep(600)"
     )
     await child.start()
     grandchild = int(await child.line())
     await child.close()
-    until = time.monotonic() + 10
-    while (
-        psutil.pid_exists(grandchild)
-        and psutil.Process(grandchild).status() != psutil.STATUS_ZOMBIE
-        and time.monotonic() < until
-    ):
-        await asyncio.sleep(0.02)
-    assert not child.alive and (
-        not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
-    )
+    assert not child.alive
+    wait_for(lambda: is_gone(grandchild), "the end of what it began")
 
 
 PARENT = """
@@ -142,7 +132,7 @@ async def main():
     child = Child(worker_command(sys.argv[1], *sys.argv[2:]), "The worker")
     await child.start()
     print(child.pid, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 asyncio.run(main())
 """
@@ -160,16 +150,12 @@ def test_a_worker_ends_with_its_parent_however_that_ends(name: str, tmp_path: Pa
     )
     assert parent.stdout is not None
     worker = psutil.Process(int(parent.stdout.readline()))
-    until = time.monotonic() + 60
-    while "LORATUI_PARENT" not in worker.environ() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: "LORATUI_PARENT" in worker.environ(), "the program that the process becomes")
     time.sleep(2.0)
-    assert worker.is_running()
+    assert not is_gone(worker), "it waits, for its input or for a pipe"
     parent.kill()
     parent.wait()
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    wait_for(lambda: is_gone(worker), "the worker's end")
 
 
 HANGING = """
@@ -182,7 +168,7 @@ async def main():
     await child.start()
     await child.message()
     print(child.pid, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 asyncio.run(main())
 """
@@ -196,13 +182,11 @@ def test_also_a_worker_in_which_no_thread_comes_to_run_ends_with_its_parent() ->
     time.sleep(0.2)
     parent.kill()
     parent.wait()
-    until = time.monotonic() + 10
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
-        time.sleep(0.02)
-    gone = not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
-    if not gone:
-        worker.kill()
-    assert gone
+    try:
+        wait_for(lambda: is_gone(worker), "the worker's end")
+    finally:
+        if not is_gone(worker):
+            worker.kill()
 
 
 def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:

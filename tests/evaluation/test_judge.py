@@ -145,14 +145,14 @@ def test_a_person_who_interrupts_does_not_wait_for_a_slow_judge(endpoint: Endpoi
 
     def slow(first: str, second: str) -> str:
         asked.set()
-        go_on.wait(120)
+        go_on.wait(280)
         answered.set()
         return "Verdict: A"
 
     endpoint.say = slow
 
     def interrupt() -> None:
-        asked.wait(30)
+        asked.wait(120)
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it

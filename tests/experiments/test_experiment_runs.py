@@ -31,6 +31,7 @@ from loratui.runs.events import Checkpoint, EventTail, Started, Step
 from loratui.runs.listing import list_runs
 from loratui.runs.resume import resume_run
 from loratui.runs.waiting import read_queue
+from waiting import PATIENCE_SECONDS
 
 sys.path.append(str(Path(__file__).parents[1] / "worker"))
 from tiny_model import write_rows, write_tiny_model
@@ -138,7 +139,7 @@ def test_the_better_rate_is_found_in_half_the_steps_and_goes_on_to_its_end(
     assert begun(plan, "--vary", "training.learning_rate=1e-5,5e-3", "--steps", "6", "--seeds", "2") == experiment
     process = driver()
     waited_for(lambda: not experiment.is_open)
-    process.wait(60)
+    process.wait(PATIENCE_SECONDS)
     one, two = experiment.trials()
     assert (one.state, two.state) == ("stopped", "best")
     runs = [experiment.run(name) for trial in (one, two) for name in trial.runs]
@@ -201,7 +202,7 @@ def test_a_trial_that_a_person_stops_waits_for_them_and_the_experiment_is_taken_
     process = driver()
     waited_for(lambda: any(told(experiment.run(one.runs[0]), Step) for one in experiment.trials()))
     asked("stop", experiment.name)
-    process.wait(60)
+    process.wait(PATIENCE_SECONDS)
     assert not experiment.is_open and not read_queue()
     waited_for(lambda: not trainings())
     states = [experiment.run(one.runs[0]).status() for one in experiment.trials()]

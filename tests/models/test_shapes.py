@@ -15,6 +15,7 @@ from loratui.core.errors import ModelError
 from loratui.core.families import read_config
 from loratui.models import shapes
 from loratui.models.find import find_model, with_exact_shape
+from waiting import is_gone, wait_for
 
 CONFIG = {
     "model_type": "cohere",
@@ -120,19 +121,23 @@ def test_a_file_of_another_form_is_no_shape() -> None:
 
 
 def test_cancelling_the_wait_ends_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "late"
-    stand_in(monkeypatch, f"import time, pathlib; time.sleep(1.0); pathlib.Path({str(mark)!r}).touch()")
+    mark = tmp_path / "pid"
+    code = f"import os, time, pathlib; pathlib.Path({str(mark)!r}).write_text(str(os.getpid()) + '.'); time.sleep(600)"
+    stand_in(monkeypatch, code)
 
-    async def give_up() -> None:
+    async def give_up() -> int:
         task = asyncio.create_task(shapes.learn_meanwhile(CONFIG))
-        await asyncio.sleep(0.2)
+        while not (mark.exists() and mark.read_text().endswith(".")):
+            await asyncio.sleep(0.02)
+        worker = int(mark.read_text()[:-1])
+        assert not is_gone(worker)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(1.3)
+        return worker
 
-    asyncio.run(give_up())
-    assert not mark.exists()
+    worker = asyncio.run(give_up())
+    wait_for(lambda: is_gone(worker), "the worker's end")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from loratui.runs.status import Status, own_mark, signs_of_life, write_status
 from loratui.runs.waiting import changing
 from loratui.settings import Notify, has_way, read_settings
 from loratui.terminal import call_attention
+from waiting import PATIENCE_SECONDS
 
 HOSTILE = "it\x1b]0;owned\x07\x9b31m <!channel> `x` failed"
 
@@ -47,7 +48,7 @@ class Hook:
     answers: list[int] = field(default_factory=list)
     got: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
 
-    def wait(self, number: int, seconds: float = 30) -> None:
+    def wait(self, number: int, seconds: float = PATIENCE_SECONDS) -> None:
         until = time.monotonic() + seconds
         while len(self.got) < number and time.monotonic() < until:
             time.sleep(0.05)
@@ -139,16 +140,16 @@ def test_a_webhook_hears_of_the_end_once_without_any_terminal(home: Path, hook: 
     assert process.poll() is None and not hook.got, "nothing has happened yet"
     run.events_path.open("a").write(encode(make("finished", 3.0, step=20, seconds=12.0, loss=0.27, judged=True)) + "\n")
     set_state(run, "finished")
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     ((path, headers, body),) = hook.got
     assert path == "/up/" and body["topic"] == "topic" and body["title"] == "one finished"
     assert "20 steps in 12 s, loss 0.2700." in body["message"] and body["priority"] == 3
     assert headers["Authorization"] == "Bearer tk_secret"
     assert "tk_secret" not in "".join(path.read_text() for path in run.path.glob("*.*") if path.is_file())
-    assert follower(run).wait(30) == 0
+    assert follower(run).wait(PATIENCE_SECONDS) == 0
     assert len(hook.got) == 1, "a second follower knows that it was told"
     set_state(run, "failed", "It broke.", started=200.0)
-    assert follower(run).wait(30) == 0
+    assert follower(run).wait(PATIENCE_SECONDS) == 0
     assert [body["title"] for _, _, body in hook.got] == ["one finished", "one failed"]
 
 
@@ -250,7 +251,7 @@ def test_a_program_of_theirs_is_told_without_a_shell(home: Path) -> None:
     script = "import json,os,sys; open(sys.argv[1],'w').write(json.dumps([json.load(sys.stdin),dict(os.environ)]))"
     settings(home, f"command = {json.dumps([sys.executable, '-c', script, str(out)])}")
     run = run_of(state="failed", message=f"$(touch {home}/pwned) {HOSTILE}")
-    assert follower(run).wait(30) == 0
+    assert follower(run).wait(PATIENCE_SECONDS) == 0
     told, environment = json.loads(out.read_text())
     assert told["event"] == "failed" == environment["LORATUI_EVENT"] and told["run"] == "one"
     assert environment["LORATUI_TITLE"] == "one failed"
@@ -294,7 +295,7 @@ def test_the_terminal_that_follows_is_rung(home: Path) -> None:
         shown += piece
         if not piece:
             break
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE_SECONDS) == 1
     os.close(main)
     assert b"\x1b]777;notify;one failed;it" in shown
     assert shown.count(b"\x1b]") == 1 and b"owned\x07" not in shown
@@ -350,10 +351,10 @@ def test_a_real_run_is_told_of_though_its_terminal_and_its_webhook_go(home: Path
         start_new_session=True,
     )
     threading.Thread(target=_drain, args=(main,), daemon=True).start()
-    assert started.wait(120) == 0
+    assert started.wait(PATIENCE_SECONDS) == 0
     os.close(terminal)
     (path,) = runs_home().iterdir()
-    hook.wait(2, seconds=120)
+    hook.wait(2)
     assert [body["event"] for _, _, body in hook.got] == ["finished", "finished"], "the first try met an outage"
     assert Run(path).status().state == "finished"
     with (path / ".told.lock").open() as lock:

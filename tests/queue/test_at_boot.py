@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from loratui.queue import at_boot, wake
 from loratui.queue.trainings import trainings
 from loratui.runs.enqueue import queue_run
 from loratui.runs.waiting import changing
+from waiting import PATIENCE_SECONDS, wait_for
 
 WATCHER = Path(__file__).with_name("watcher.py")
 DEMO = with_values(Plan(), {"model.id": "demo", "dataset.path": "demo", "hardware.cpu": True})
@@ -199,11 +199,8 @@ def started(command: str | list[str], environment: dict[str, str], run: Path) ->
     with subprocess.Popen(
         command, shell=isinstance(command, str), env=environment, cwd="/", start_new_session=True
     ) as process:
-        until = time.monotonic() + 120
-        while Run(run).status().state != "finished":
-            assert time.monotonic() < until, Run(run).status()
-            time.sleep(0.1)
-        process.wait(60)
+        wait_for(lambda: Run(run).status().state == "finished", Run(run).status)
+        process.wait(PATIENCE_SECONDS)
 
 
 @pytest.mark.usefixtures("python")

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from watcher import STANDIN
+from standin import UNTIL_TOLD
+from watcher import STANDIN, looks
 
 from loratui.commands.tree import loratui
 from loratui.core.plan import Plan
@@ -33,6 +34,7 @@ from loratui.runs.events import Finished, Started
 from loratui.runs.history import other_events
 from loratui.runs.listing import list_runs
 from loratui.runs.waiting import changing, queue_path, read_queue
+from waiting import PATIENCE_SECONDS, wait_for
 
 WATCHER = Path(__file__).with_name("watcher.py")
 DEMO = with_values(Plan(), {"model.id": "demo", "dataset.path": "demo", "hardware.cpu": True})
@@ -77,11 +79,8 @@ def queued(number: int, seconds: float = 0.3) -> list[Run]:
     return runs
 
 
-def waited_for(what: Any, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, [(one.name, one.state, one.words) for one in list_runs()]
-        time.sleep(0.1)
+def waited_for(what: Any) -> None:
+    wait_for(what, lambda: [(one.name, one.state, one.words) for one in list_runs()])
 
 
 def times(run: Run) -> list[tuple[float, float]]:
@@ -118,9 +117,8 @@ def test_two_watchers_that_are_killed_at_random_start_each_run_once_in_order_and
 
 
 def test_everything_is_killed_and_the_rest_goes_on(watchers: Watchers) -> None:
-    first, second, third = queued(3, seconds=60)
-    for run in (second, third):
-        (run.path / "seconds").write_text("0.2")
+    first, second, third = queued(3, seconds=0.2)
+    (first.path / "seconds").write_text(UNTIL_TOLD)
     watchers.start()
     waited_for(lambda: first.status().state == "running")
     watchers.all[0].kill()
@@ -144,15 +142,17 @@ def test_after_a_restart_of_the_machine_what_was_being_started_is_started(watche
 
 
 def test_a_watcher_that_was_killed_once_its_worker_had_begun_starts_no_second_one(watchers: Watchers) -> None:
-    run, other = queued(2, seconds=4)
-    (other.path / "seconds").write_text("0.2")
+    run, other = queued(2, seconds=0.2)
+    (run.path / "seconds").write_text(UNTIL_TOLD)
     with changing() as queue:
         queue[0] = replace(queue[0], starting=since_boot(), boot=boot_id())
     worker = [sys.executable, str(STANDIN), "-m", "loratui.worker", "train", str(run.path)]
     process = subprocess.Popen(worker, start_new_session=True)
     watchers.start()
+    waited_for(lambda: looks() > 2)
+    (run.path / "may-end").touch()
     waited_for(lambda: finished([run, other]))
-    assert process.wait(30) == 0 and len(times(run)) == 1
+    assert process.wait(PATIENCE_SECONDS) == 0 and len(times(run)) == 1
     assert times(run)[0][1] <= times(other)[0][0]
 
 
@@ -160,16 +160,17 @@ def test_one_that_was_begun_by_hand_in_between_is_respected(watchers: Watchers, 
     by_hand = Run(home / "elsewhere")
     by_hand.path.mkdir()
     by_hand.plan_path.write_text(plan_to_toml(DEMO))
-    (by_hand.path / "seconds").write_text("6")
+    (by_hand.path / "seconds").write_text(UNTIL_TOLD)
     command = [sys.executable, str(STANDIN), "-m", "loratui.worker", "train", str(by_hand.path)]
     process = subprocess.Popen(command, start_new_session=True)
     waited_for(lambda: by_hand.status().state == "running")
     (run,) = queued(1)
     watchers.start()
-    time.sleep(2)
+    waited_for(lambda: looks() > 2)
     assert run.status().state == "queued"
+    (by_hand.path / "may-end").touch()
     waited_for(lambda: finished([run]))
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     assert times(by_hand)[0][1] <= times(run)[0][0]
 
 
@@ -208,7 +209,7 @@ def test_a_held_run_is_passed_over_and_the_watcher_ends_when_nothing_else_waits(
     one, two = queued(2)
     with changing() as queue:
         queue[0] = replace(queue[0], held=True)
-    assert watchers.start().wait(90) == 0
+    assert watchers.start().wait(PATIENCE_SECONDS) == 0
     assert one.status().state == "queued" and len(read_queue()) == 1
     waited_for(lambda: finished([two]))
 
@@ -249,16 +250,18 @@ def test_real_runs_wait_for_each_other_though_terminal_and_watcher_go(home: Path
         assert process.wait(120) == 0, shown
         os.close(main)
     runs = [Run(path) for path in sorted(runs_home().iterdir())]
-    waited_for(lambda: runs[0].status().state not in ("queued", "starting"), 120)
+    waited_for(lambda: runs[0].status().state not in ("queued", "starting"))
+    waited_for(lambda: len(_watchers()) == 1)  # the second command's has seen that there is one, and ended
     (watcher,) = _watchers()
     os.kill(watcher, signal.SIGKILL)
-    waited_for(lambda: runs[0].status().over, 120)
+    waited_for(lambda: runs[0].status().over)
     assert runs[1].status().state == "queued"
     listed = subprocess.run([*program, "runs", "--json"], capture_output=True, text=True, timeout=120)
-    assert listed.returncode == 0 and len(_watchers()) == 1, "any command starts it again"
-    waited_for(lambda: finished(runs), 180)
+    assert listed.returncode == 0
+    waited_for(lambda: _watchers() and watcher not in _watchers())  # any command starts it again
+    waited_for(lambda: finished(runs))
     assert all(len(times(run)) == 1 for run in runs)
-    waited_for(lambda: not _watchers(), 30)
+    waited_for(lambda: not _watchers())
 
 
 def _watchers() -> list[int]:

@@ -18,6 +18,7 @@ from loratui.machine.device import DeviceError
 from loratui.runs import resume, start
 from loratui.runs.directory import Run
 from loratui.runs.status import START_GRACE_SECONDS, Status, write_status
+from waiting import wait_for
 
 CPU = {"hardware.cpu": True}
 INTERRUPTED = """
@@ -50,10 +51,7 @@ def test_ctrl_c_waits_until_the_worker_is_there(tmp_path: Path) -> None:
         [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run")], capture_output=True, text=True, check=True
     )
     assert done.stdout == "interrupted\n", "it takes effect at the end"
-    until = time.monotonic() + 20
-    while not (tmp_path / "run" / "taken").exists():
-        assert time.monotonic() < until, "a worker was started"
-        time.sleep(0.02)
+    wait_for((tmp_path / "run" / "taken").exists, "a worker that was started")
 
 
 def test_what_is_planned_for_a_gpu_by_name_is_not_trained_on_processors(
@@ -81,9 +79,7 @@ def test_what_was_never_started_is_started_by_resume(tmp_path: Path, monkeypatch
     code = f"open({str(tmp_path / 'taken')!r}, 'w')"
     monkeypatch.setattr(start, "worker_command", lambda run, rehearse=False: [sys.executable, "-c", code])
     pid = resume.resume_run(run)
-    until = time.monotonic() + 20
-    while start.exit_status_of(pid) is None and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: start.exit_status_of(pid) is not None, "its end")
     assert (tmp_path / "taken").exists()
 
 

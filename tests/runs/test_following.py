@@ -180,7 +180,7 @@ def test_a_held_run_is_refused_and_free_again_after(run: Run, monkeypatch: pytes
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     with pytest.raises(RunError, match="already has a worker"):
         take_lock(run.lock_path)
-    other.communicate("\n", timeout=10)
+    other.communicate("\n", timeout=120)
     take_lock(run.lock_path).close()
 
 

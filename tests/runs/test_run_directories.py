@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from loratui.runs.resume import change_and_resume, extend_run, resume_run
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment
 from loratui.runs.status import Status, mark_of, read_status, write_status
 from loratui.worker.training.processes import launched
+from waiting import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +203,7 @@ def test_a_worker_that_dies_at_start_is_told_in_one_sentence(monkeypatch: pytest
     stand_in(monkeypatch, "import sys; print('libcuda.so.1 is missing'); sys.exit(3)")
     pid = start_worker(run)
     with pytest.raises(RunError, match=r"died at start \(exit status 3\); its last line was: libcuda.so.1 is missing"):
-        wait_started(run, 20, pid=pid)
+        wait_started(run, PATIENCE_SECONDS, pid=pid)
 
 
 def test_a_worker_has_a_session_of_its_own_and_no_open_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -215,10 +215,7 @@ def test_a_worker_has_a_session_of_its_own_and_no_open_files(monkeypatch: pytest
     )
     stand_in(monkeypatch, code)
     pid = start_worker(run)
-    for _ in range(500):
-        if start.exit_status_of(pid) is not None:
-            break
-        time.sleep(0.01)
+    wait_for(lambda: start.exit_status_of(pid) is not None, "its end")
     assert run.log_path.read_text().strip() == "True /dev/null [0, 1, 2]"
 
 
@@ -226,8 +223,7 @@ def running(run: Run, code: str) -> subprocess.Popen[bytes]:
     """A process that the run's status names as its worker, once it has set its signal handlers."""
     ready = run.path / "ready"
     child = subprocess.Popen([sys.executable, "-c", code, str(ready)])
-    while not ready.exists():
-        time.sleep(0.005)
+    wait_for(ready.exists, "its signal handlers")
     mark = mark_of(child.pid)
     assert mark is not None
     write_status(
@@ -258,8 +254,8 @@ def test_stop_and_save_are_signals(tmp_path: Path) -> None:
         resume_run(run)
     save_now(run)
     stop_run(run)
-    assert child.wait(10) == 0
-    assert wait_ended(run, 5).state == "lost"
+    assert child.wait(PATIENCE_SECONDS) == 0
+    assert wait_ended(run, PATIENCE_SECONDS).state == "lost"
     with pytest.raises(RunError, match="not running"):
         stop_run(run)
 

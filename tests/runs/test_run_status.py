@@ -23,6 +23,7 @@ from loratui.runs.status import (
     read_status,
     write_status,
 )
+from waiting import wait_for
 
 
 def ours(**changes: object) -> Status:
@@ -69,11 +70,7 @@ def test_a_dead_worker_is_lost() -> None:
     mark = mark_of(child.pid)
     assert mark is not None and is_alive(mark)
     child.kill()
-    for _ in range(200):
-        if not is_alive(mark):
-            break
-        time.sleep(0.01)
-    assert not is_alive(mark), "a zombie counts as gone"
+    wait_for(lambda: not is_alive(mark), "its end: a zombie counts as gone")
     status = ours(pid=mark.pid, process_ticks=mark.ticks, process_started=mark.started)
     assert judged(status).state == "lost"
     child.wait()

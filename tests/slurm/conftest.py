@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_here import running_slurm, said, wait_for, why_not
+from slurm_here import running_slurm, said, why_not
+
+from waiting import wait_for
 
 sys.path.append(str(Path(__file__).parents[1] / "worker"))  # the tiny model is everybody's
 
@@ -33,7 +35,7 @@ def own_home(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
     said("scancel", "--user=root")
-    wait_for(lambda: not said("squeue", "-h"), "an empty queue", 40)
+    wait_for(lambda: not said("squeue", "-h"), "an empty queue")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,12 +6,12 @@ Its daemons, its key and its ports are its own: another Slurm of this machine is
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail
+from waiting import wait_for
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "mungekey")
-PATIENCE_SECONDS = 120.0
 
 CONF = """
 ClusterName=here
@@ -69,7 +69,7 @@ def why_not() -> str:
 
 def free_ports() -> tuple[int, int, int]:
     """A free port, and two free ones beside each other."""
-    for first in range(23000, 30000, 3):
+    for first in random.sample(range(23000, 30000, 3), 2000):  # another Slurm looks for ports at the same time
         try:
             for port in range(first, first + 3):
                 with socket.socket() as one:
@@ -108,7 +108,7 @@ def running_slurm(folder: Path) -> Iterator[Path]:
         begin("slurmd", "-D", "-f", str(conf), "-N", "n1")
         begin("slurmd", "-D", "-f", str(conf), "-N", "n2")
         with patched_environment(conf):
-            wait_for(lambda: said("sinfo", "-h", "-p", "gpu", "-o", "%t").split() == ["idle"], "two idle nodes", 30)
+            wait_for(lambda: said("sinfo", "-h", "-p", "gpu", "-o", "%t").split() == ["idle"], "two idle nodes")
         yield conf
         with patched_environment(conf):
             said("scancel", "--user=root")
@@ -118,7 +118,7 @@ def running_slurm(folder: Path) -> Iterator[Path]:
             daemon.send_signal(signal.SIGTERM)
         for daemon in daemons:
             try:
-                daemon.wait(timeout=10)
+                daemon.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 daemon.kill()
 
@@ -137,13 +137,6 @@ def patched_environment(conf: Path) -> Iterator[None]:
 
 def said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"waited for {what} for {seconds} s"
-        time.sleep(0.1)
 
 
 def plan_for(files: Path, **changes: Any) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,14 @@ from loratui.runs.listing import list_runs
 from loratui.tui.app import LoratuiApp
 from loratui.tui.machine.device_card import DeviceCard
 from loratui.tui.recipe.screen import RecipeScreen
+from waiting import PATIENCE_SECONDS
 
 
-async def until(pilot: Pilot[None], condition: object, what: str, times: int = 300) -> None:
-    for _ in range(times):
-        if condition():  # type: ignore[operator]
-            return
+async def until(pilot: Pilot[None], condition: object, what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, what
         await pilot.pause(0.1)
-    raise AssertionError(what)
 
 
 @pytest.fixture
@@ -122,14 +123,14 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
             seen.append(run.run.status().state)
             return run.run.status().over
 
-        await until(pilot, ended, "its end", 1800)
+        await until(pilot, ended, "its end", 240)
         status = run.run.status()
         assert status.state == "finished" and status.step == 4, (status, run.run.log_path.read_text()[-3000:])
         assert "NodeList=n[1-2]" in said("scontrol", "show", "job", str(job.id))
         assert "running" in seen, dict.fromkeys(seen)  # how long it was queued is up to Slurm
         assert (run.run.adapter_path / "adapter_model.safetensors").is_file()
         headline = app.screen.query_one("#headline")
-        await until(pilot, lambda: "finished" in str(headline.render()), "the screen's word", 300)
+        await until(pilot, lambda: "finished" in str(headline.render()), "the screen's word")
 
 
 def test_the_memory_of_an_unknown_card_is_remembered(own_home: Path) -> None:

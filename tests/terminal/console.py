@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import pyte
 
+from waiting import PATIENCE_SECONDS
+
 KEYS = {
     "enter": "\r",
     "tab": "\t",
@@ -104,7 +106,7 @@ class Console:
             self.raw += chunk
             self._stream.feed(self._decode.decode(chunk))
 
-    def until(self, *words: str, seconds: float = 60) -> str:
+    def until(self, *words: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait until one of the words is on the screen and return it; AssertionError with the screen otherwise."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -134,7 +136,7 @@ class Console:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """The exit status, once the program has ended; AssertionError if it does not."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -21,7 +21,9 @@ from pathlib import Path
 import pyte
 import pytest
 
-pytestmark = [pytest.mark.terminal, pytest.mark.timeout(90)]
+from waiting import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.terminal
 
 CODE = "import sys; from loratui.cli import main; sys.argv = ['loratui', '--demo']; main()"
 
@@ -55,7 +57,20 @@ class Program:
         self.said += data
         return data
 
-    def until(self, test: Callable[[], bool], seconds: float = 40) -> None:
+    def read_to_end(self) -> bytes:
+        """All that it writes until it has ended."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        data = b""
+        while select.select([self.fd], [], [], max(0.0, end - time.monotonic()))[0]:
+            try:
+                piece = os.read(self.fd, 1 << 16)
+            except OSError:  # the other side is closed
+                return data
+            data += piece
+            self.said += piece
+        raise AssertionError(f"it never ended; {self.seen()}")
+
+    def until(self, test: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         end = time.monotonic() + seconds
         while not test():
             assert time.monotonic() < end, f"it never came true; {self.seen()}"
@@ -63,21 +78,24 @@ class Program:
 
     def seen(self) -> str:
         """What a person would see, whether the program has ended, and its log of defects: for a failure."""
-        screen = pyte.Screen(80, 24)
-        with contextlib.suppress(TypeError):  # a private sequence that pyte takes for another
-            pyte.ByteStream(screen).feed(self.said)
         done, status = os.waitpid(self.pid, os.WNOHANG)
         if done:
             self.pid = 0
         how = f"it has ended with {os.waitstatus_to_exitcode(status)}" if done else "it is running"
         defects = self.defects.read_text() if self.defects.exists() else "none"
-        shown = "\n".join(line.rstrip() for line in screen.display)
-        return f"{how}; its draft: {self.kept()}; the screen:\n{shown}\ndefects: {defects}"
+        return f"{how}; its draft: {self.kept()}; the screen:\n{self.shown()}\ndefects: {defects}"
+
+    def shown(self) -> str:
+        """What stands on its screen."""
+        screen = pyte.Screen(80, 24)
+        with contextlib.suppress(TypeError):  # a private sequence that pyte takes for another
+            pyte.ByteStream(screen).feed(self.said)
+        return "\n".join(line.rstrip() for line in screen.display)
 
     def kept(self) -> dict[str, object]:
         return dict(json.loads(self.draft.read_text())) if self.draft.exists() else {}
 
-    def ended(self, seconds: float = 20) -> int:
+    def ended(self, seconds: float = PATIENCE_SECONDS) -> int:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             done, status = os.waitpid(self.pid, os.WNOHANG)
@@ -124,7 +142,7 @@ def test_a_lost_terminal_ends_it_with_the_draft_written(start: Start, ignored: b
     program = start(ignore_hup=ignored)
     walk_to_recipe(program)
     os.write(program.fd, b"\x1b[B9")  # the rank, typed and not yet entered
-    program.read(0.3)
+    program.until(lambda: "enter Take this" in program.shown())
     os.close(program.fd)
     program.fd = -1
     assert program.ended() == 129
@@ -135,7 +153,7 @@ def test_sigterm_gives_the_screen_back(start: Start) -> None:
     program = start()
     walk_to_recipe(program)
     os.kill(program.pid, signal.SIGTERM)
-    said = program.read(3)
+    said = program.read_to_end()
     assert program.ended() == 143
     assert b"\x1b[?1049l" in said
     assert b"\x1b[?1003l" in said
@@ -149,11 +167,7 @@ def test_killed_it_comes_back_where_it_was(start: Start) -> None:
     os.kill(program.pid, signal.SIGKILL)
     program.ended()
     again = start()
-    said = b""
-    end = time.monotonic() + 30
-    while b"How it will learn" not in said and time.monotonic() < end:
-        said += again.read(0.2)
-    assert b"How it will learn" in said
+    again.until(lambda: b"How it will learn" in again.said)
     assert again.kept()["by_hand"] == {"lora.r": 8}
 
 
@@ -162,12 +176,15 @@ def test_at_rest_it_writes_nothing(start: Start) -> None:
     program.until(lambda: program.kept().get("step") == "machine")
     os.write(program.fd, b"\x0e")
     program.until(lambda: program.kept().get("step") == "model")
-    program.read(6)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while program.read(3):  # until its look-ups have ended, and then for good
+        assert time.monotonic() < end, f"it never comes to rest; {program.seen()}"
     assert program.read(3) == b""
 
 
 def test_without_colour_it_writes_none(start: Start) -> None:
     program = start(NO_COLOR="1")
-    said = program.read(5)
-    assert b"Machine" in said
+    program.until(lambda: b"Machine" in program.said)
+    program.read(3)
+    said = program.said
     assert b"\x1b[38;" not in said and b";38;2;" not in said and b"48;2;" not in said and b"48;5;" not in said

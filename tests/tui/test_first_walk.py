@@ -129,12 +129,11 @@ async def test_a_folder_that_is_no_model_is_not_offered_as_one(tmp_path: Path, m
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("ctrl+f")
-        await pilot.pause(0.2)
+        await until(pilot, "little/")
         await settled(pilot)
-        assert "little/" in screen_text(app) and "use this folder" not in screen_text(app)
+        assert "use this folder" not in screen_text(app)
         await pilot.press("right")
-        await pilot.pause(0.2)
-        assert "use this folder" in screen_text(app)
+        await until(pilot, "use this folder")
 
 
 async def test_without_a_model_the_recipe_says_which_key_helps(tmp_path: Path) -> None:

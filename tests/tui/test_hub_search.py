@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
 from wizard import screen_text, settled, wizard
 
 from hub_standin import Hub, set_hub
@@ -19,10 +20,8 @@ async def search(pilot, words: str) -> None:
 
 async def answered(pilot) -> None:
     """Wait until nothing is asked any more."""
-    for _ in range(100):
-        await pilot.pause(0.1)
-        if "sking" not in screen_text(pilot.app):
-            break
+    await pilot.pause(0.1)
+    await until(pilot, lambda: "sking" not in screen_text(pilot.app))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

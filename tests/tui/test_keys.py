@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pictured import until
 from recorded_run import record_run
 from textual.binding import Binding
+from textual.command import CommandList
 from textual.dom import DOMNode
 from wizard import screen_text, settled, wizard
 
@@ -208,11 +210,19 @@ async def test_help_begins_with_the_screens_own_keys(tmp_path: Path) -> None:
 
 async def palette(pilot, words: str) -> None:  # type: ignore[no-untyped-def]
     await pilot.press("ctrl+o")
-    await pilot.pause(0.1)
-    await pilot.press(*words.replace(" ", "_").replace("_", " "))
-    await pilot.pause(0.5)
+    await until(pilot, lambda: bool(pilot.app.screen.query(CommandList)))
+    panel = pilot.app.screen
+    await pilot.press(*words)
+
+    def found() -> bool:
+        listed = panel.query_one(CommandList)
+        first = listed.get_option_at_index(0) if listed.option_count else None
+        text = (getattr(getattr(first, "hit", None), "text", "") or "").lower()
+        return listed.highlighted == 0 and all(word in text for word in words.split())
+
+    await until(pilot, found)
     await pilot.press("enter")
-    await pilot.pause(0.1)
+    await until(pilot, lambda: pilot.app.screen is not panel)
     await settled(pilot)
 
 

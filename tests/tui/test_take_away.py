@@ -4,7 +4,6 @@ accident.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -148,10 +147,12 @@ async def test_a_task_for_a_rented_machine_is_among_them(run: Run) -> None:
     assert "H100: 1" in task and (run.path / "export" / "skypilot-data" / "plan.toml").is_file()
 
 
-async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
     stand_in(
         monkeypatch,
-        "import sys, time; say('Reading it back …'); time.sleep(1.5); "
+        "import os, sys, time; say('Reading it back …')\n"
+        f"while not os.path.exists({str(seen)!r}): time.sleep(0.02)\n"
         "fail('the merged \\x1b[31mmodel is not the adapter\\'s.'); messages.ended(1); sys.exit(1)",
     )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -159,6 +160,7 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
         await pilot.press("enter")
         text = await until(pilot, "Merged: Reading it back …")
         assert "under way" in text and "s Stop" in text
+        seen.touch()
         text = await until(pilot, "✗ the merged")
         assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
 
@@ -289,11 +291,7 @@ async def test_leaving_for_another_screen_ends_the_process(
         assert isinstance(app.screen, take_away.TakeAwayScreen) and app.screen._process is not None
         process = app.screen._process
         app.open_step("runs")
-        for _ in range(400):
-            if process.status is not None:
-                break
-            await asyncio.sleep(0.05)
-        assert process.status is not None
+        await until(pilot, lambda: process.status is not None)
 
 
 async def test_the_hub_is_asked_and_so_is_the_person(run: Run, hub: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:

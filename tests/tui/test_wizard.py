@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pictured import until
 from textual.widgets import Input, Static
 from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
@@ -800,11 +801,7 @@ async def test_a_defect_in_a_look_up_is_said_and_kept(tmp_path: Path, monkeypatc
     monkeypatch.setattr(loading, "load_model", broken)
     app = wizard(tmp_path, screen="machine")
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        for _ in range(100):
-            await pilot.pause(0.05)
-            if "A defect of loratui" in screen_text(app):
-                break
-        assert "A defect of loratui" in screen_text(app)
+        await until(pilot, "A defect of loratui")
     assert "not foreseen" in (tmp_path / "home" / "state" / "crash.log").read_text()
 
 

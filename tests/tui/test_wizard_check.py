@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
 from wizard import screen_text, wizard
 
 from loratui.tui.wizard.check import Check, found_words, progress_words, rows_cut
@@ -63,10 +64,7 @@ def test_progress_is_told() -> None:
 async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="dataset", demo=True)
     async with app.run_test(size=(120, 36)) as pilot:
-        for _ in range(600):
-            await pilot.pause(0.1)
-            if app.state.check.now.result is not None or app.state.check.now.problem:
-                break
+        await until(pilot, lambda: app.state.check.now.result is not None or app.state.check.now.problem)
         assert app.state.check.now.problem == ""
         assert app.state.dataset.view is not None and app.state.dataset.view.facts.exact
         assert app.state.plan.proposal is not None and app.state.plan.proposal.data.exact
@@ -81,18 +79,11 @@ async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) 
 async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="dataset", demo=True)
     async with app.run_test(size=(80, 24)) as pilot:
-        for _ in range(200):
-            await pilot.pause(0.05)
-            if app.state.check.now.progress:
-                break
-        assert "esc stops it" in screen_text(app)
+        await until(pilot, lambda: app.state.check.now.progress)
+        await until(pilot, "esc stops it")
         await pilot.press("escape")
-        await pilot.pause(0.2)
-        assert "stopped" in screen_text(app)
+        await until(pilot, "stopped")
         assert app.state.check.now.result is None
         await pilot.press("r")
-        for _ in range(600):
-            await pilot.pause(0.1)
-            if app.state.check.now.result is not None or app.state.check.now.problem:
-                break
+        await until(pilot, lambda: app.state.check.now.result is not None or app.state.check.now.problem)
         assert app.state.check.now.problem == "" and app.state.dataset.facts().exact

@@ -146,10 +146,11 @@ def nothing_reported_is_gone(run: Run) -> None:
 
 
 def seconds_until(true: Callable[[], bool]) -> float:
-    """How long it takes until something is so; AssertionError after five seconds."""
+    """How long it takes until something is so. Whether that is within TRUE_SECONDS is for `benchmarks/faults.py` to
+    say, on a machine of its own."""
     began = time.monotonic()
     while not true():
-        assert time.monotonic() - began < TRUE_SECONDS, "the state shown is not true after 5 s"
+        assert time.monotonic() - began < TIMEOUT, "the state shown never becomes true"
         time.sleep(0.01)
     return time.monotonic() - began
 
@@ -364,7 +365,7 @@ def two_viewers(world: World, dice: random.Random) -> float:
             console.pump(0.05)
         console.signal(dice.choice((signal.SIGKILL, signal.SIGHUP, signal.SIGTERM)))
     finish(world, run)
-    output, errors = reader.communicate(timeout=TRUE_SECONDS + 10)
+    output, errors = reader.communicate(timeout=TIMEOUT)
     assert reader.returncode == 0 and f"{STEPS}/{STEPS}" in output.replace(" ", "") and "Traceback" not in errors, (
         output[-2000:],
         errors[-2000:],

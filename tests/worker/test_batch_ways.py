@@ -52,12 +52,24 @@ def test_the_rehearsal_measures_both_ways_and_says_which_is_faster(files: Path, 
     assert wait_ended(run, 600).state == "finished", run.log_path.read_text()[-3000:]
     events = EventTail(run.events_path).new_events()
     ways = next(event.fields["ways"] for event in events if event.type == "rehearsal")
-    assert ways["end_to_end"] > 1.5 * ways["padded"] > 0, "four fifths of the padded tokens are padding"
-    told = next(event.fields for event in events if event.fields.get("finding") == "faster-batches")
-    assert told["fix"] == {"training.padding_free": True} and told["severity"] == "info"
-    assert f"{ways['end_to_end']:,.0f} tokens a second" in told["message"]
-    assert f"{ways['padded']:,.0f}" in told["message"]
+    assert set(ways) == {"padded", "end_to_end"} and min(ways.values()) > 0
+    told = [event.fields for event in events if event.fields.get("finding") == "faster-batches"]
+    better = faster_way(run.plan(), ways)  # as a rule, but how fast either was is up to the machine
+    assert [(one["message"], one["fix"]) for one in told] == ([better] if better is not None else [])
     assert run.plan().training.padding_free is False, "nobody's plan is changed without a word"
+
+
+def test_figures_that_speak_for_the_other_way_are_told_with_the_change(files: Path, tmp_path: Path) -> None:
+    from loratui.worker.training.journal import Journal
+    from loratui.worker.training.rehearse import tell_better
+
+    run = create_run(plan_for(files), output=tmp_path / "run")
+    journal = Journal(run)
+    for end_to_end in (105.0, 1234.0):
+        tell_better(journal, run.plan(), {"ways": {"padded": 100.0, "end_to_end": end_to_end}})
+    (told,) = [event.fields for event in EventTail(run.events_path).new_events() if event.type == "finding"]
+    assert told["finding"] == "faster-batches" and told["severity"] == "info"
+    assert told["fix"] == {"training.padding_free": True} and "1,234 tokens a second" in told["message"]
 
 
 def built(files: Path, place: Path, **changes: Any) -> tuple[Any, Any, Plan]:
@@ -81,9 +93,18 @@ def test_nothing_is_learnt_and_rows_that_see_each_other_are_noticed(
 
     from loratui.worker.training.batch_ways import measure
 
-    trainer, prepared, plan = built(files, tmp_path / "run", training__batch_size=4)
+    trainer, prepared, plan = built(files, tmp_path / "run")
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    step, computed = trainer.training_step, dict[int, int]()
+
+    def counted(model: Any, batch: dict[str, Any], **more: Any) -> Any:
+        rows, columns = batch["input_ids"].shape
+        computed[rows] = computed.get(rows, 0) + rows * columns
+        return step(model, batch, **more)
+
+    trainer.training_step = counted
     assert set(measure(trainer, prepared, plan)) == {"padded", "end_to_end"}
+    assert computed[16] > 3 * computed[1] > 0, "of what is padded most is padding, and end to end nothing is"
     assert all(torch.equal(before[name], value) for name, value in trainer.model.named_parameters())
     assert all(value.grad is None for value in trainer.model.parameters())
 

@@ -67,11 +67,12 @@ def test_the_row_is_named_whose_rendering_never_ends(folder: Path, monkeypatch: 
 def test_a_timer_of_somebody_else_goes_on() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))
-    timer = signal.setitimer(signal.ITIMER_REAL, 0.3)
+    timer = signal.setitimer(signal.ITIMER_REAL, 250.0)
     try:
         with RowTimes().watched():
             pass
-        time.sleep(0.5)
+        assert not heard and 200 < signal.getitimer(signal.ITIMER_REAL)[0] <= 250
+        signal.raise_signal(signal.SIGALRM)
         assert heard == [signal.SIGALRM]
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -103,11 +104,11 @@ async def test_what_hangs_beyond_every_limit_is_ended_from_outside(
 ) -> None:
     monkeypatch.setattr(inspect_client, "SILENT_SECONDS", 1.0)
     client = InspectClient()
-    began = 0.0
+    seen = False
     with pytest.raises(ModelError, match=r"has taken over 1 s at about row \d+\. It probably loops"):
         async for message in client.inspect(plan(folder, "hangs.jinja")):
-            began = time.monotonic() if message["type"] == "progress" else began
-    assert began and time.monotonic() - began < 20
+            seen = seen or message["type"] == "progress"
+    assert seen
     await client.close()
 
 

@@ -24,6 +24,7 @@ from loratui.runs.directory import Run
 from loratui.runs.events import Checkpoint, Event, EventTail, Step
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
+from waiting import wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 PYTHON = sys.executable
@@ -199,10 +200,7 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Path
     wait_started(run, TIMEOUT, pid=pid)
     wait_until(lambda: len(losses(run)) >= 12, run)
     os.kill(pid, signal.SIGKILL)
-    until = time.monotonic() + 5
-    while run.status().state != "lost":
-        assert time.monotonic() < until, run.status()
-        time.sleep(0.01)
+    wait_for(lambda: run.status().state == "lost", run.status)
     whole = run.last_checkpoint()
     assert whole is not None
     half = run.checkpoints_path / "checkpoint-23"  # as a kill in the middle of saving leaves it

@@ -22,6 +22,7 @@ from loratui.runs.events import Eval, Failed, Finding, Fix, Sample
 from loratui.runs.recovery import allow, left
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
+from waiting import wait_for
 
 pytestmark = pytest.mark.worker
 PYTHON = sys.executable
@@ -135,10 +136,7 @@ def test_a_process_killed_and_resumed_equals_uninterrupted(
     random.choice(ranks).kill()
     status = wait_ended(run, TIMEOUT)
     assert status.state == "failed" and "gone without a word" in status.message, status
-    until = time.monotonic() + 20
-    while processes_of(run) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not processes_of(run), "nobody is left behind"
+    wait_for(lambda: not processes_of(run), "nobody left behind")
     monkeypatch.setattr(sys, "executable", forking_interpreter)
     resume_run(run)
     finish(run)
@@ -184,9 +182,7 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     watcher.suspend()
     stop_run(run)
     assert wait_ended(run, TIMEOUT).state == "stopped", run.log_path.read_text()[-2000:]
-    until = time.monotonic() + TIMEOUT
-    while [one for one in processes_of(run) if one != watcher] and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_for(lambda: not [one for one in processes_of(run) if one != watcher], "the ranks' end")
     last = run.last_checkpoint()
     started = [event.fields for event in events_of(run) if event.type == "started"]
     assert len(started) == 1 and started[0]["total_steps"] == 40 * 12, (

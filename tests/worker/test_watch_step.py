@@ -21,6 +21,7 @@ from loratui.runs.start import create_run
 from loratui.runs.status import Status, read_status, write_status
 from loratui.worker import watch_step
 from loratui.worker.watch_step import StepWatch, daemon_lives, task_of
+from waiting import PATIENCE_SECONDS, wait_for
 
 JOB = f"9{os.getpid()}"
 """A job of these tests alone: what runs beside them looks through the same processes of the machine."""
@@ -32,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SLURMD_NODENAME", "n1")
     monkeypatch.setattr(watch_step, "LEAVING_SECONDS", 0.2)
-    monkeypatch.setattr(watch_step, "SAVING_SECONDS", 0.6)
+    monkeypatch.setattr(watch_step, "SAVING_SECONDS", 3600.0)
     return create_run(Plan(), output=tmp_path / "run")
 
 
@@ -47,10 +48,11 @@ def begin(run: Run) -> Iterator[Begin]:
         environment = os.environ | {"SLURM_JOB_ID": job, "SLURM_STEP_ID": step} | more
         found.append(subprocess.Popen(arguments, executable=program, env=environment))
         process = psutil.Process(found[-1].pid)
-        until = time.monotonic() + 60
-        while process.cmdline() != list(arguments) or process.environ().get("SLURM_JOB_ID") != job:
-            assert time.monotonic() < until, f"{arguments} never began"  # a new image has no words for a moment
-            time.sleep(0.01)
+
+        def is_seen() -> bool:  # a new image has no words for a moment
+            return process.cmdline() == list(arguments) and process.environ().get("SLURM_JOB_ID") == job
+
+        wait_for(is_seen, f"the words of {arguments}")
         return process
 
     yield started
@@ -60,11 +62,11 @@ def begin(run: Run) -> Iterator[Begin]:
 
 
 def a_task(begin: Begin, run: Run, **more: str) -> psutil.Process:
-    return begin(sys.executable, "-c", "import time; time.sleep(60)", "train", str(run.path), **more)
+    return begin(sys.executable, "-c", "import time; time.sleep(600)", "train", str(run.path), **more)
 
 
 def a_daemon(begin: Begin, step: str) -> psutil.Process:
-    return begin(f"slurmstepd: [{step}]", "60", program=shutil.which("sleep"))
+    return begin(f"slurmstepd: [{step}]", "600", program=shutil.which("sleep"))
 
 
 def is_gone_within(watch: StepWatch, seconds: float) -> bool:
@@ -83,12 +85,12 @@ def at(run: Run, state: str, **more: object) -> None:
 
 def test_a_step_whose_processes_were_killed_is_told_of_and_srun_ended(run: Run, begin: Begin, tmp_path: Path) -> None:
     srun = shutil.copy(shutil.which("sleep") or "", tmp_path / "srun")
-    step, task = begin(str(srun), "60"), a_task(begin, run)
+    step, task = begin(str(srun), "600"), a_task(begin, run)
     at(run, "running")
     watch = StepWatch(run, JOB, time.time())
     assert not is_gone_within(watch, 0.5) and watch.task == task
     task.kill()
-    assert is_gone_within(watch, 3)
+    assert is_gone_within(watch, PATIENCE_SECONDS)
     watch.tell()
     watch.end(watch_step._children(os.getpid(), "srun"))
     status = read_status(run.status_path)
@@ -96,7 +98,7 @@ def test_a_step_whose_processes_were_killed_is_told_of_and_srun_ended(run: Run, 
     assert status.message.startswith(f"Slurm's step of job {JOB} is gone on node n1 without a word")
     (failed,) = (event for event in EventTail(run.events_path).new_events() if isinstance(event, Failed))
     assert failed.message == status.message and not run.in_use()
-    assert step.wait(5) in (None, -signal.SIGKILL)
+    assert step.wait(PATIENCE_SECONDS) in (None, -signal.SIGKILL)
 
 
 def test_a_step_that_others_still_speak_for_goes_on(run: Run, begin: Begin) -> None:
@@ -113,15 +115,16 @@ def test_a_step_that_others_still_speak_for_goes_on(run: Run, begin: Begin) -> N
     assert not is_gone_within(watch, 0.6), "its daemon is there, and tells srun itself"
 
 
-def test_what_ended_by_its_own_word_is_left_to_end(run: Run, begin: Begin) -> None:
+def test_what_ended_by_its_own_word_is_left_to_end(run: Run, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     task = a_task(begin, run)
     watch = StepWatch(run, JOB, time.time())
     watch.is_gone()
     task.kill()
     at(run, "finished", ended=time.time())
     written = run.status_path.read_bytes()
-    assert not is_gone_within(watch, 0.4)
-    assert is_gone_within(watch, 3), "nobody of another node takes so long to leave"
+    assert not is_gone_within(watch, 0.4), "those on other nodes have longer to leave"
+    monkeypatch.setattr(watch_step, "SAVING_SECONDS", 0.6)
+    assert is_gone_within(watch, PATIENCE_SECONDS), "nobody of another node takes so long to leave"
     watch.tell()
     assert run.status_path.read_bytes() == written, "what it said stands"
 

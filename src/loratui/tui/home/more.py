@@ -78,9 +78,8 @@ def setting_lines(plan: Plan, width: int, height: int) -> Content:
     many = max(1, (width + GAP) // (LEAST_CELL + GAP))
     room = (width - GAP * (many - 1)) // many
     cells: list[Content] = []
-    for group, keys in shown_keys(plan.method.kind, True, plan.processes, plan.cluster.engine):
-        told = [key for key in keys if plan.training.objective != "sft" or not key.startswith("preference.")]
-        values = [(key, plan.get(key)) for key in told if plan.get(key) not in ("", [], {}, None)]
+    for group, keys in shown_keys(plan.method.kind, True, plan.processes, plan.cluster.engine, plan.training.objective):
+        values = [(key, plan.get(key)) for key in keys if plan.get(key) not in ("", [], {}, None)]
         rows = [_setting(label_of(key), shown_value(key, value), unit_of(key, value), room) for key, value in values]
         cells += [Content(group.upper()).stylize("$text-muted"), *rows] if rows else []
     beside = [cells[at * height : (at + 1) * height] for at in range(many)]

@@ -38,7 +38,7 @@ def newest_first() -> list[CatalogueGpu]:
 
 def find_others(spec: ModelSpec | None) -> list[Other]:
     """The real cards of the catalogue, the newest first, with what fits. Slow work for a thread."""
-    from loratui.core.memory import method_fits
+    from loratui.core.memory.fit import method_fits
 
     cards = [gpu for gpu in newest_first() if gpu.exact]
     return [Other(gpu, method_fits(spec, gpu.device()) if spec is not None else {}) for gpu in cards]

@@ -16,8 +16,7 @@ from loratui.core.plan_text import fields
 from loratui.format import one_line
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.recipe.fields import shown_keys
-from loratui.tui.recipe.rows import shown_value
+from loratui.tui.recipe.rows import keys_of, shown_value
 from loratui.tui.wizard.change import title
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ class FindFieldScreen(ModalScreen[str]):
             yield Static(id="found-field")
 
     def on_mount(self) -> None:
-        plan, devices = self._proposal.plan, self._proposal.device.count
-        groups = shown_keys(plan.method.kind, True, devices, plan.cluster.engine)
+        groups = keys_of(self._proposal, True)
         items = [Item(key, f"{title(key)} {key}", group) for group, keys in groups for key in keys]
         chooser = self.query_one(FilterList)
         chooser.set_items(items, highlight=self._here)

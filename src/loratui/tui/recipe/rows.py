@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from loratui.tui.wizard.change import Change
 
 
+def keys_of(proposal: Proposal, everything: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """Groups with the keys that mean something for a proposal; only the everyday ones unless `everything`."""
+    plan = proposal.plan
+    own = [key for key, origin in proposal.origins.items() if origin in ("mine", "held")]
+    return shown_keys(
+        plan.method.kind, everything, proposal.device.count, plan.cluster.engine, plan.training.objective, own
+    )
+
+
 def field_rows(
     proposal: Proposal,
     change: Change | None,
@@ -33,10 +42,7 @@ def field_rows(
     was = change.was if change is not None else {}
     rows: list[FieldRow] = []
     plan = proposal.plan
-    own = [key for key, origin in proposal.origins.items() if origin in ("mine", "held")]
-    for group, keys in shown_keys(
-        plan.method.kind, everything, proposal.device.count, plan.cluster.engine, plan.training.objective, own
-    ):
+    for group, keys in keys_of(proposal, everything):
         if everything:
             rows.append(FieldRow("", group))
         for key in keys:
