@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 from wizard import machine, screen_text, settled, wizard
 
-from loratui.core.memory import method_fits
+from loratui.core.memory.fit import method_fits
 from loratui.tui.app import LoratuiApp
 from loratui.tui.home.more import RunMore
 from loratui.tui.machine.beside import MOST_CARDS, DeviceBox
