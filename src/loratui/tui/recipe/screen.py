@@ -51,9 +51,9 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         "and the memory bar answers each keystroke; where there are choices, enter shows them, the arrows point, and "
         "enter takes one. esc leaves the value as it was. What you set is yours: it stays when something else "
         "changes, until r gives it back to the proposal. u takes the last change back.\n\n"
-        "m shows all fields, or the everyday ones again; / finds one by its name; p chooses a preset (a starting point; "
-        "what you set by hand stands above it), w writes the recipe as a preset of your own, h holds a value so that "
-        "nothing else moves it.\n\n"
+        "m shows all fields, or the everyday ones again; / finds one by its name; p chooses a preset (a starting "
+        "point; what you set by hand stands above it), w writes the recipe as a preset of your own, h holds a value so "
+        "that nothing else moves it.\n\n"
         "V marks a field (◆): several values of it are tried in short trials, the worse half of them stopped early, "
         "and you are told which is best and whether that is more than chance. Marked fields multiply."
     )
