@@ -14,15 +14,12 @@ from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.memory import (
     PARTS,
-    alternatives,
     budget,
     estimate,
-    highest_rank,
-    largest_batch,
-    longest_length,
-    method_fits,
     verdict,
 )
+from loratui.core.memory.alternatives import alternatives
+from loratui.core.memory.fit import highest_rank, largest_batch, longest_length, method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
