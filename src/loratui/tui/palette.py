@@ -100,7 +100,9 @@ class WizardCommands(Provider):
             named = own and bool(words) and not binding.action.startswith("open_step(")
             if active.enabled and named and binding.action not in told:
                 told.add(binding.action)
-                key = self.app.get_key_display(binding)
+                # Where F1 explains a field, the whole help is behind ?, as the footer says.
+                whole = binding.action in ("help", "app.help") and "explain" in told
+                key = "?" if whole else self.app.get_key_display(binding)
                 title = f"{binding.description or words} ({key})"
                 yield Command(title, words, partial(self.app.run_action, binding.action, active.node), words)
 

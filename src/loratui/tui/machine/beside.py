@@ -20,69 +20,87 @@ if TYPE_CHECKING:
 
 MOST_CARDS = 6
 """Cards of this machine that leave room for it; of more, all the room is theirs."""
+MARGINS = 4
+"""Columns of a box beside its text."""
+
+
+class OthersBox(Static):
+    """Cards of the catalogue, as many as there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__(id="others", classes="box")
+        self.border_subtitle = Content("o plans for one of them")
+        self._others: list[Other] = []
+
+    def show(self, name: str, others: list[Other]) -> None:
+        """Tell of these cards, and what of the model `name` fits them."""
+        self.border_title = Content(f"{one_line(PurePath(name).name, 40)} on other cards" if name else "other cards")
+        self._others = others
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        room = self.content_size
+        if room.width and room.height and self._others:
+            from loratui.tui.machine.others import other_lines
+
+            self.update(other_lines(self._others, room.width, room.height), layout=False)
 
 
 class DeviceBox(Vertical):
-    """Two boxes; what they need is imported and looked up while they are shown, and only then."""
+    """Two boxes. What they need is imported and looked up only where they have room, and they come once all of it is
+    known: at the start the cards are not laid out twice.
+    """
 
     app: LoratuiApp
 
     def __init__(self) -> None:
         super().__init__(id="below-cards")
-        self._others: list[Other] = []
-        self._for: tuple[object, ...] = ()
+        self._for: tuple[object, ...] | None = None
         self._told = Content("")
 
     def compose(self) -> ComposeResult:
-        for name in ("offers", "others"):
-            yield Static(id=name, classes="box")
-
-    def on_mount(self) -> None:
-        others = self.query_one("#others")
-        others.border_title = Content("other cards")
-        others.border_subtitle = Content("o plans for one of them")
+        yield Static(id="offers", classes="box")
+        yield OthersBox()
 
     def on_resize(self) -> None:
         self.renew()
-        self._draw_others()
 
     def renew(self) -> None:
         """Tell of the device and the model that are chosen now."""
-        hardware = self.app.state.hardware
-        device, machine = hardware.device(), hardware.machine
-        box = self.query_one("#offers", Static)
-        if device is None or machine is None or not self.display or not box.content_size.width:
+        model, wide = self.app.state.model.found, self.screen.has_class("-very-wide") and self.screen.has_class("-tall")
+        if not wide or self.app.state.hardware.device() is None:
             return
-        from loratui.tui.machine.offers import offer_lines
-
-        many = f"{device.count} × " if device.count > 1 else ""
-        box.border_title = Content(one_line(f"what {many}{device.name} offers", 60))
-        told = offer_lines(device, machine.host, box.content_size.width)
-        if told != self._told:  # live figures come every second: only what differs is painted
-            self._told = told
-            box.update(told)
-        model = self.app.state.model.found
         key = (model.id, model.spec) if model is not None else ("", None)
         if key != self._for:
             self._for = key
             self._look_up(*key)
+        elif self.has_class("-known"):
+            self._show_offers()
+
+    def _show_offers(self) -> None:
+        hardware = self.app.state.hardware
+        device, machine = hardware.device(), hardware.machine
+        column = self.parent
+        if device is None or machine is None or not isinstance(column, Vertical):
+            return
+        from loratui.tui.machine.offers import offer_lines
+
+        box = self.query_one("#offers", Static)
+        many = f"{device.count} × " if device.count > 1 else ""
+        box.border_title = Content(one_line(f"what {many}{device.name} offers", 60))
+        told = offer_lines(device, machine.host, max(20, column.size.width - MARGINS))
+        if told != self._told:  # live figures come every second: only what differs is painted
+            self._told = told
+            box.update(told)
 
     @work(thread=True, exclusive=True, group="others", exit_on_error=False)
     def _look_up(self, name: str, spec: ModelSpec | None) -> None:
+        from loratui.tui.machine import offers  # noqa: F401  imported here, away from the keyboard
         from loratui.tui.machine.others import find_others
 
         self.app.call_from_thread(self._take, name, find_others(spec))
 
     def _take(self, name: str, others: list[Other]) -> None:
-        self._others = others
-        title = f"{one_line(PurePath(name).name, 40)} on other cards" if name else "other cards"
-        self.query_one("#others").border_title = Content(title)
-        self._draw_others()
-
-    def _draw_others(self) -> None:
-        box = self.query_one("#others", Static)
-        room = box.content_size
-        if room.width and self._others:
-            from loratui.tui.machine.others import other_lines
-
-            box.update(other_lines(self._others, room.width, room.height))
+        self._show_offers()
+        self.query_one(OthersBox).show(name, others)
+        self.add_class("-known")
