@@ -134,7 +134,13 @@ def test_the_document_the_table_and_what_was_missed() -> None:
 
 def test_what_cannot_be_told_is_named_in_one_line_with_what_would_tell_it_first() -> None:
     def line(measure: str, told: str, rows: int | None = None) -> dict[str, object]:
-        return {"against": "base", "measure": measure, "told": told, "rows_needed": rows, "words": f"{told}: {measure}"}
+        return {
+            "against": "base",
+            "measure": measure,
+            "told": told,
+            "rows_needed": rows,
+            "words": f"{told}: {measure}, on 20 rows",
+        }
 
     found = {
         "rows": 20,
@@ -147,9 +153,9 @@ def test_what_cannot_be_told_is_named_in_one_line_with_what_would_tell_it_first(
         ],
     }
     assert brief_verdict_lines(found) == [
-        "run, beside base:",
+        "run, beside base, on 20 rows:",
         "  loss: better: loss",
-        "  no difference can be told, on 20 rows: exact match, ROUGE-1, ROUGE-L; about 96 more rows would tell ROUGE-L",
+        "  no difference can be told: exact match, ROUGE-1, ROUGE-L; about 96 more rows would tell ROUGE-L",
         "",
     ]
 

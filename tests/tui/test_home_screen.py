@@ -270,7 +270,7 @@ async def test_each_run_shows_its_outcome_its_best_figure_and_what_sets_it_apart
         }
         assert "✓ finished" in line["wide"] and "rank 32" in line["wide"] and "rank 8" in line["narrow"]
         assert "✗ diverged" in line["wild"] and "demo" in line["wild"] and "stopped" not in line["wild"]
-        assert "against narrow" in text and "8 → 32" in text
+        assert "8 → 32" in await until(pilot, "against narrow")  # painted once the list stands
         for widget in app.screen.query("#doors, #runs, #key-bar, .door"):
             assert app.screen.region.contains_region(widget.region) and widget.region.height, widget
 

@@ -382,9 +382,9 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("enter")
         text = await until(pilot, "Every row has a right answer by adapter.")
-        assert text.index("adapter, beside base:") < text.index("66.7 %"), "the verdict comes first"
+        assert text.index("adapter, beside base, on 2 rows:") < text.index("66.7 %"), "the verdict comes first"
         assert re.search(r"base +adapter *│", text), "both sides beside each other"
-        assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base:" in text
+        assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base, on 2 rows:" in text
         assert "Answers and figures are kept in" in text
         await pilot.press("enter", "escape")
         await until(pilot, lambda: app.screen.name == "playground")

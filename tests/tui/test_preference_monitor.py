@@ -38,7 +38,7 @@ def test_an_evaluation_tells_its_preference_accuracy_on_one_line() -> None:
 def test_what_it_began_with_is_the_charts_first_mark_and_never_the_best() -> None:
     record = RunRecord()
     record.take([make("started", 1.0, step=0, total_steps=4), make("eval", 1.5, step=0, loss=0.5)])
-    assert {name: (value, note) for name, value, note in facts(record, None)}["held out"] == ("0.5000", "before it")
+    assert {name: (value, note) for name, value, note in facts(record, None)}["held out"] == ("–", "before 0.5000")
     record.take([make("step", 2.0, step=1, loss=0.6), make("eval", 3.0, step=1, loss=0.7, best=True)])
     assert loss_picture(record).marks == ((0, 0.5), (1, 0.7))
     assert record.best_eval is not None and record.best_eval.step == 1 and record.evaluations == 1

@@ -14,6 +14,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from loratui.core.smoothing import Bucket
+from loratui.format import loss_text
 from loratui.runs.events import make
 from loratui.tui.training.chart import Chart, Line, Picture, _bounds, _labels, draw
 from loratui.tui.training.curves import loss_picture, short_number
@@ -177,3 +178,12 @@ def test_a_failure_is_told_once(tmp_path: Path) -> None:
     while not followed.whole:
         followed.poll()
     assert sum(line.plain.count(message) for line in news(followed, 200, 6)) == 1
+
+
+def test_the_loss_at_the_lines_end_is_the_smoothed_loss_that_stands_beside_it() -> None:
+    """0.0006 beside a line whose end said 0.001."""
+    record = RunRecord()
+    record.take([make("started", 0.5, step=0, total_steps=40)])
+    record.take([make("step", float(step), step=step, loss=0.00061) for step in range(1, 20)])
+    text = "\n".join(as_text(draw(loss_picture(record), 60, 12)))
+    assert " 0.0006" in text and loss_text(record.smoothed_loss) == "0.0006"

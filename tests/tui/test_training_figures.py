@@ -65,13 +65,13 @@ def test_in_one_line_the_part_that_got_worse_stands_for_all() -> None:
     event = make("eval", 1.0, step=20, loss=0.5, rows=40, loss_by_part=LOSSES, parts_beside_best={"rules": WORSE})
     record.take([make("started", 0.5, step=0, total_steps=40), event])
     whole = [line.plain.strip() for line in fitting_figures(record, PREDICTED, 30, 40)]
-    assert "colours" in " ".join(whole) and "predicted     716 MiB" in whole
+    assert "colours" in " ".join(whole) and "predicted   716 MiB" in whole
     least = [line.plain.strip() for line in fitting_figures(record, PREDICTED, 30, 0)]
-    assert "rules        0.5000 ▲ since 0" in least
+    assert "rules      0.5000 ▲ since 0" in least
     assert "days" not in " ".join(least) and len(least) < len(whole)
     untold = RunRecord()
     untold.take([make("eval", 1.0, step=20, loss=0.5, rows=40, loss_by_part=LOSSES)])
-    assert "days         0.7711 max of 3" in [line.plain.strip() for line in fitting_figures(untold, None, 30, 0)]
+    assert "days       0.7711 max of 3" in [line.plain.strip() for line in fitting_figures(untold, None, 30, 0)]
 
 
 @pytest.mark.parametrize("height", range(8, 20))
@@ -126,3 +126,24 @@ async def test_home_says_that_a_run_was_only_evaluated_before_its_first_step(
     run.events_path.write_text("".join(encode(event) + "\n" for event in events))
     async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
         await until(pilot, "held-out 2.5941 before it, not since")
+
+
+def test_on_80_columns_the_best_evaluation_and_the_prediction_keep_their_notes() -> None:
+    record = RunRecord()
+    events = [make("step", 1.0, step=150, loss=0.1, learning_rate=3.13e-4, grad_norm=0.148, memory_peak=PREDICTED)]
+    events += [make("eval", 2.0, step=140, loss=0.5), make("eval", 3.0, step=150, loss=0.6)]
+    record.take([make("started", 0.5, step=0, total_steps=400), *events])
+    narrow = [line.plain.rstrip() for line in fitting_figures(record, PREDICTED, 30, 40)]
+    assert "held out    0.6000 best at 140" in narrow and "predicted   716 MiB 100% used" in narrow
+    assert "rate        3.13e-4" in narrow and "norm        0.148" in narrow
+    wide = [line.plain.rstrip() for line in fitting_figures(record, PREDICTED, 48, 40)]
+    assert "learning rate 3.13e-4" in wide and "gradient norm 0.148" in wide
+    assert all(len(line) <= 30 for line in narrow)
+
+
+async def test_a_run_that_is_over_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    for state, words in (("stopped", "What became of the run"), ("running", "The run goes on by itself")):
+        run = record_run(tmp_path, state, state=state)
+        async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(80, 24)) as pilot:
+            await until(pilot, words)

@@ -21,7 +21,7 @@ from loratui.core.plan_text import with_values
 from loratui.core.schedule import times_in
 from loratui.runs.control import save_now, stop_run, wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, Event, EventTail, Step
+from loratui.runs.events import Checkpoint, Event, EventTail, Finished, Phase, Step
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 from waiting import wait_for
@@ -127,6 +127,11 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert (status.state, status.step, status.total) == ("finished", 24, 24)
     assert len(run.checkpoints()) <= 3, "only as many checkpoints are kept as the plan says, and the best"
     assert run.machine()["versions"]["trl"]
+    told = [event for event in events if isinstance(event, Phase | Finished) and event.worker_seconds is not None]
+    assert [event.type for event in told] == ["phase", "finished"], "its first word and its last say how old it is"
+    first, last = (one.worker_seconds or 0.0 for one in told)
+    assert isinstance(told[1], Finished) and 0 <= first < first + told[1].seconds <= last + 1e-3
+    assert "finished; this worker took " in run.log_path.read_text()
 
 
 def test_its_model_card_is_beside_the_result_and_its_code_loads_it(uninterrupted: Run) -> None:

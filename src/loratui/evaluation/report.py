@@ -265,9 +265,10 @@ def brief_verdict_lines(found: Document) -> list[str]:
         mine = [one for one in found["differences"] if one["against"] == side["name"] and one["words"]]
         told = [one for one in mine if one["told"] in ("better", "worse")]
         open_ones = [one for one in mine if one not in told]
+        on_all = f", on {found['rows']:,} row{'s' * (found['rows'] != 1)}"  # said once, not in every line
         if mine:
-            lines.append(f"{sides[-1]['title']}, beside {side['title']}:")
-        lines += [f"  {measure_of(one['measure']).title}: {one['words']}" for one in told]
+            lines.append(f"{sides[-1]['title']}, beside {side['title']}{on_all}:")
+        lines += [f"  {measure_of(one['measure']).title}: {one['words'].removesuffix(on_all)}" for one in told]
         if open_ones:
             names = ", ".join(measure_of(one["measure"]).title for one in open_ones)
             near = min(
@@ -278,7 +279,7 @@ def brief_verdict_lines(found: Document) -> list[str]:
                 if near
                 else ""
             )
-            lines.append(f"  no difference can be told, on {found['rows']:,} rows: {names}{more}")
+            lines.append(f"  no difference can be told: {names}{more}")
         lines += [""] * bool(mine)
     return lines
 

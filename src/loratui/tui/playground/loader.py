@@ -273,7 +273,7 @@ class Loader(Static):
         self.update(Content(f"✗ {one_line(sentence, 400)}").stylize("$error"))
 
     def _ready(self, target: Target, ready: Ready) -> None:
-        held = f" · {size(ready.memory_bytes)} held" if ready.memory_bytes else ""
+        held = f" · takes {size(ready.memory_bytes)}" if ready.memory_bytes else ""
         self._told = self._note(target)
         note = f"  ▲ {self._told}" if self._told else ""
         template = "" if ready.chat_template else " · no chat template"

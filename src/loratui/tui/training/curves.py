@@ -32,7 +32,9 @@ def loss_picture(
         ticks=tuple(one.step for one in record.checkpoints),
         log=log,
         from_zero=True,
-        format=lambda value: f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}",
+        format=lambda value: (
+            loss_text(value) if abs(value) < 0.1 else f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+        ),
         axis_format=lambda value: (
             f"{value:.2f}" if not log and (0.1 <= abs(value) < 10 or value == 0) else f"{value:.3g}"
         ),

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from loratui.format import one_line
 from loratui.runs.times import IN_ALL
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import PARTS_SHOWN, facts
 
-LABEL = 14
+LABEL, NARROW_LABEL = 14, 12
+NARROW = 34
+"""Columns below which names are the shorter ones, so that notes keep their place."""
+NARROW_NAMES = {"learning rate": "rate", "gradient norm": "norm"}
 Figure = tuple[str, str, str]
 """Name, value and note."""
 
@@ -56,8 +60,10 @@ def _folded(figures: Sequence[Figure], pairs: int, width: int) -> list[Content]:
 
 def _line(figure: Figure, width: int) -> Content:
     name, value, note = figure
-    shown = note if LABEL + len(value) + 1 + len(note) <= width else ""
-    return Content.assemble((f"{name:<{LABEL}}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
+    label = LABEL if width >= NARROW else NARROW_LABEL
+    name = one_line(name if width >= NARROW else NARROW_NAMES.get(name, name), label - 1)  # a part's may be long
+    shown = note if label + len(value) + 1 + len(note) <= width else ""
+    return Content.assemble((f"{name:<{label}}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
 
 
 def _pair(left: str, value: str | None, right: str, other: str | None, width: int) -> Content | None:

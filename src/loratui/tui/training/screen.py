@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from loratui.core.hardware import Machine
 
 POLL_SECONDS = 1.0
+ENDED_EXPLANATION = "What became of the run, and the ways on from here."
 
 
 class TrainingScreen(StepScreen):
@@ -117,6 +118,12 @@ class TrainingScreen(StepScreen):
                 yield Chart("gradient norm", id="gradient", classes="box")
                 yield Chart("tokens/s", id="speed", classes="box")
             yield Static(id="news")
+
+    def heading(self) -> Content:
+        """What is true of this run: one that is over does not go on."""
+        if self.followed is None or not self.followed.status.over:
+            return super().heading()
+        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (ENDED_EXPLANATION, "$text-muted"))
 
     def on_mount(self) -> None:
         self.query_one("#run").display = False
@@ -224,6 +231,7 @@ class TrainingScreen(StepScreen):
         self.query_one("#empty").display = False
         run = self.query_one("#run")
         run.display = True
+        self._put("heading", self.heading())
         self._put("headline", headline(followed))
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))

@@ -177,9 +177,7 @@ class DraftFile:
                 kept = path.with_name(f"{path.stem}.other-{_session_of(data)}{path.suffix}")
                 write_whole(kept, data.decode("utf-8"))
                 why = "Another wizard has changed the draft since" if self._base is not None else "There was a draft"
-                self._notice = (
-                    f"{why}. Its choices are kept as {kept.name}; the command palette, ctrl+o, takes them up."
-                )
+                self._notice = f"{why}: ctrl+o takes it up ({kept.name})."
         text = draft_to_json(draft, session=self._session, after=self._seen)
         write_whole(path, text)
         self._seen, self._base = _hash(text.encode()), draft
