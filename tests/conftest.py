@@ -28,6 +28,16 @@ hypothesis_settings.register_profile("here", hypothesis_settings.default, deadli
 hypothesis_settings.load_profile("here")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def homes_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes a person's own runs, memories, tokens and settings, nor those of another file's tests."""
+    folder = tmp_path_factory.mktemp("homes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORATUI_HOME", str(folder / "home"))
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def hub_of_the_environment() -> Iterator[None]:
     """What a test told huggingface_hub of the environment ends with the test."""

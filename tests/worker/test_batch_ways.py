@@ -93,7 +93,7 @@ def test_nothing_is_learnt_and_rows_that_see_each_other_are_noticed(
 
     from loratui.worker.training.batch_ways import measure
 
-    trainer, prepared, plan = built(files, tmp_path / "run")
+    trainer, prepared, plan = built(files, tmp_path / "run", training__batch_size=4)
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     step, computed = trainer.training_step, dict[int, int]()
 
@@ -103,7 +103,8 @@ def test_nothing_is_learnt_and_rows_that_see_each_other_are_noticed(
         return step(model, batch, **more)
 
     trainer.training_step = counted
-    assert set(measure(trainer, prepared, plan)) == {"padded", "end_to_end"}
+    assert set(measure(trainer, prepared, with_values(plan, {"training.batch_size": 16}))) == {"padded", "end_to_end"}
+    trainer.training_step = step
     assert computed[16] > 3 * computed[1] > 0, "of what is padded most is padding, and end to end nothing is"
     assert all(torch.equal(before[name], value) for name, value in trainer.model.named_parameters())
     assert all(value.grad is None for value in trainer.model.parameters())
