@@ -13,6 +13,7 @@ from loratui.core.memory import Estimate, estimate
 from loratui.core.plan import Plan
 from loratui.core.proposal import Proposal
 from loratui.core.recommend.context import changed
+from loratui.core.recommend.followed import FOLLOWS
 from loratui.core.schedule import make_schedule, packed_sequences
 from loratui.core.time import predict, row_seconds
 
@@ -90,7 +91,8 @@ def _more_time(owner: Proposal, changes: Mapping[str, Any]) -> float:
         middle = math.sqrt(time.low_seconds_per_step * time.high_seconds_per_step)
         return middle / (plan.training.batch_size * plan.training.accumulation)
 
-    return (seconds(_plan(owner, changes)) / seconds(owner.plan) - 1) * 100
+    supposed = {key: value for key, value in changes.items() if key in FOLLOWS}  # in both of those compared
+    return (seconds(_plan(owner, changes)) / seconds(_plan(owner, supposed)) - 1) * 100
 
 
 def _run(owner: Proposal, changes: Mapping[str, Any], longest: bool) -> float:

@@ -14,6 +14,7 @@ from drawn_situations import Case
 
 from loratui.core.memory import budget, verdict
 from loratui.core.proposal import Proposal, propose
+from loratui.core.recommend.followed import FOLLOWS
 from loratui.core.recommendation import Claim, Recommendation, amount, two_sizes
 from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
@@ -34,6 +35,8 @@ SEARCHED = (
 """Keys whose reasons must carry a claim for every figure."""
 CONSTANTS = re.compile(r"\b(16 bits|8 bits|8-bit|4 bits|0\.4 %|4-bit|1/(?=\d))")
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
+DECIDED_LATER = {"evaluation.every_steps", *FOLLOWS}
+"""Keys that the search supposes, whatever the plan has at last."""
 MEANT: tuple[tuple[str, str, Callable[[Proposal, Claim], bool]], ...] = (
     (
         "method.kind",
@@ -177,7 +180,7 @@ def _own(owner: Proposal, claim: Claim) -> bool:
     return (
         claim.kind == "memory"
         and claim.left == needed(owner, {}).total_bytes
-        and all(owner.plan.get(key) == value for key, value in claim.changes.items() if key != "evaluation.every_steps")
+        and all(owner.plan.get(key) == value for key, value in claim.changes.items() if key not in DECIDED_LATER)
     )
 
 

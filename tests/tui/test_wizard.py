@@ -95,8 +95,8 @@ async def test_next_says_what_is_missing_and_goes_there(tmp_path: Path) -> None:
         assert "✗ Choose a model first" in screen_text(app)
         await pilot.press("f6")
         await settled(pilot)
-        assert "✗ Choose a model first" in screen_text(app)
-        assert "✗ Choose a dataset first" in screen_text(app)
+        assert "✗ Step 2: Choose a model first" in screen_text(app)
+        assert "✗ Step 3: Choose a dataset first" in screen_text(app)
         await pilot.press("enter")
         assert step_of(app) == "review"
 

@@ -27,6 +27,7 @@ from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, TOLD_LAST, Context
 from loratui.core.recommend.context import remembered_estimate
+from loratui.core.recommend.followed import followed, once_asked
 from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
 from loratui.core.recommend.preference import for_objective
 from loratui.core.recommend.schedule import steps_of
@@ -301,6 +302,9 @@ def _calculated(
             context.decide(recommendation.key, recommendation.value)
     plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
+    completed = followed(context, plan, needed)
+    reasons = {key: completed(reason) for key, reason in reasons.items()}
+    told = {key: once_asked(make, completed) for key, make in later.items()}
     schedule = make_schedule(plan, data, situation.device.count)
     disk = (
         disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
@@ -310,7 +314,7 @@ def _calculated(
     return Proposal(
         plan=plan,
         origins=origins,
-        recommendations=Reasons(reasons, later, lambda key: freed[key].recommendations[key] if key in freed else None),
+        recommendations=Reasons(reasons, told, lambda key: freed[key].recommendations[key] if key in freed else None),
         parameters_total=situation.spec.total_parameters,
         parameters_trainable=trainable_parameters(situation.spec, plan),
         memory=needed,

@@ -24,7 +24,14 @@ from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.liger import liger
 from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
-from loratui.core.recommend.preference import passes, preference_rate, reference, steady, unpadded
+from loratui.core.recommend.preference import (
+    passes,
+    preference_rate,
+    reference,
+    reference_of_a_whole_model,
+    steady,
+    unpadded,
+)
 from loratui.core.recommend.preference_loss import preferences
 from loratui.core.recommend.schedule import scheduler, warmup
 from loratui.core.recommend.time_limit import time_limit
@@ -46,6 +53,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     dropout,
     steady,
     preferences,
+    reference_of_a_whole_model,
     fit,
     grouped_batch,
     unpadded,

@@ -273,6 +273,12 @@ def _rate_of_kto(context: Context) -> Recommendation:
     )
 
 
+def reference_of_a_whole_model(context: Context) -> Iterator[Recommendation]:
+    """`preference.reference` before the memory is searched: a second copy of the model decides what fits."""
+    if context.full:
+        yield from reference(context)
+
+
 def reference(context: Context) -> Iterator[Recommendation]:
     """`preference.reference`: computed once where that saves memory or time; silent where there is none (ORPO)."""
     if context.get("training.objective") not in ("dpo", "kto"):

@@ -159,7 +159,9 @@ def batch(search: Search, feeding: Said) -> Said:
         slower = _slower(search, most, found.checkpointing, ", but {} by the prediction")
         beside = f"{rows(most)} fit, too" if slower.text else f"{rows(most)} fit, too, and are no faster"
         kept = "; rows of unlike length are padded to the longest" if _padded(search) else ""
-        return joined(f"{beside}", slower, kept, f": {rows(found.batch)} take ", taken(found))
+        return joined(
+            f"{beside}", slower, kept, f": {rows(found.batch)} {'takes' if found.batch == 1 else 'take'} ", taken(found)
+        )
     if found.batch < largest:
         point = search.at(found.rung, 2 * found.batch, found.checkpointing)
         return joined(

@@ -137,7 +137,8 @@ class Search:
 
     def __init__(self, context: Context, wanted: int) -> None:
         self.context, self.wanted, self.room = context, wanted, context.budget()
-        self._before = context.plan()
+        self.before = context.plan()
+        """What was decided before it."""
         self.length = min(int(context.get("training.max_length")), context.data.longest)
         """Tokens of the longest row."""
         self.batches = self._batches()
@@ -194,7 +195,7 @@ class Search:
 
     def _plan(self, changes: Mapping[str, Any]) -> Plan:
         """The plan of a point: nothing else is decided while the search goes on."""
-        return changed(self._before, changes)
+        return changed(self.before, changes)
 
     def fastest(self, rung: int, *largest: Fit) -> Fit:
         """The fastest point by the prediction with at most the rows of one of these; of those as fast the largest.
@@ -220,7 +221,7 @@ class Search:
     def weights_bytes(self, rung: int) -> float:
         """Bytes of one device's unquantised weights on a rung."""
         fixed = self.rungs[rung]
-        shares = together(changed(self._before, fixed), self.context.device).shares
+        shares = together(changed(self.before, fixed), self.context.device).shares
         return (4 if fixed["model.dtype"] == "fp32" else 2) * self.context.spec.total_parameters / shares
 
     def _batches(self) -> list[int]:

@@ -168,9 +168,9 @@ class DatasetScreen(StepScreen):
             self.set_focus(self.query_one("#row"))
 
     def action_write(self) -> None:
-        """Write a path, behind the one that stands there."""
+        """Write a path: the first letter takes the place of the one that stands there, an arrow goes on in it."""
         field = self.query_one("#path", Input).focus()
-        field.cursor_position = len(field.value)
+        field.select_all()
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""

@@ -57,8 +57,16 @@ class WizardState:
         return found
 
     def ready(self) -> list[Problem]:
-        """What stands between the draft and a training, over all steps."""
-        return [problem for step in STEPS[:5] for problem in self.problems(step) if problem.blocking]
+        """What stands between the draft and a training, over all steps: the keys that some of it names are those of its
+        own step, which is told.
+        """
+        found = []
+        for number, step in enumerate(STEPS[:5], start=1):
+            where = f"Step {number}: " if step in ("model", "dataset") else ""
+            for problem in self.problems(step):
+                if problem.blocking:
+                    found.append(problem._replace(sentence=f"{where}{problem.sentence}"))
+        return found
 
     def done(self, step: str) -> bool:
         """Whether a step was visited and nothing blocks it; of training and playground, whether a run was started for
