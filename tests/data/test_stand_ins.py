@@ -11,6 +11,7 @@ import pytest
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection
 from loratui.data.encodings import likely_encoding
+from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset, find_planned
 from loratui.data.read import read_rows
 
@@ -125,3 +126,12 @@ def test_splits_of_a_document_are_read_in_its_encoding(tmp_path: Path) -> None:
 )
 def test_short_texts_are_taken_for_another_alphabet_on_clear_evidence_alone(encoding: str, text: str) -> None:
     assert likely_encoding(text.encode(encoding)) == encoding
+
+
+def test_another_kind_of_file_is_taken_for_no_encoding(tmp_path: Path) -> None:
+    """Bytes of a picture or an archive were said to look like latin-1."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4)
+    with pytest.raises(DatasetError) as refused:
+        quick_facts(find_dataset(str(path)))
+    assert "another kind of file" in refused.value.sentence and "encoding" not in refused.value.sentence

@@ -215,3 +215,16 @@ def test_finding_models_is_light():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_a_file_is_no_model_and_only_a_models_folder_is_advised(tmp_path: Path) -> None:
+    """ "Give /tmp." was said of any file in it."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "rows.jsonl").write_text("{}")
+    with pytest.raises(ModelError) as refused:
+        find_model(str(tmp_path / "model" / "config.json"))
+    assert f"Give its folder: {tmp_path / 'model'}" in refused.value.sentence
+    with pytest.raises(ModelError) as refused:
+        find_model(str(tmp_path / "rows.jsonl"))
+    assert f"{tmp_path}." not in refused.value.sentence and "hub id" in refused.value.sentence

@@ -122,6 +122,13 @@ def test_each_part_has_its_own_place_whether_it_is_there_or_not(width: int) -> N
     assert small.endswith("MiB") and "300" in small and "17" in small and ("<1" in small or width < 100)
 
 
+def test_nobody_holds_memory_of_a_card_that_is_not_here() -> None:
+    one = view(9 * GIB, 0, 0, 0, 0, 0, 0)
+    here, planned = (legend(one._replace(planned=planned), 196)[0].plain for planned in (False, True))
+    assert "others' 2.00" in here and "unusable" not in here
+    assert "unusable 2.00" in planned and "others" not in planned
+
+
 @pytest.mark.parametrize("width", [76, 116, 156, 196])
 @pytest.mark.parametrize("weights", [1, 12, 20, 45])
 def test_the_limit_is_marked_where_it_is(width: int, weights: int) -> None:

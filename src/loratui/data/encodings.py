@@ -21,6 +21,9 @@ other letters.
 """
 _GB2312 = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 """Pairs that nearly all Chinese text is made of; an accent and the letter after it are none."""
+_NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+"""Control characters that texts do not have."""
+TEXT_SHARE = 0.98
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -63,6 +66,15 @@ def _is_cyrillic(text: str) -> bool:
     whole = [word for word in words if not any(letter.isascii() for letter in word)]
     letters = sum(map(len, whole))
     return letters >= max(LEAST_CYRILLIC, LEAST_SHARE * sum(map(len, words)))
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file's first bytes can be a text's, in whatever encoding of single characters or of UTF-16 with its
+    mark.
+    """
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    return len(head.translate(None, _NO_TEXT)) >= TEXT_SHARE * len(head)
 
 
 def proposal(raw: bytes) -> str:

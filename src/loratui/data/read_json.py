@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from loratui.core.errors import DatasetError
 from loratui.data.bounds import (
@@ -17,13 +17,15 @@ from loratui.data.bounds import (
     is_dense,
     too_large,
 )
-from loratui.data.encodings import UTF8, proposal
+from loratui.data.encodings import UTF8, is_text, proposal
 from loratui.data.json_window import JsonWindow, TooLargeValue
 from loratui.data.open_file import DECOMPRESSION_ERRORS, Encoded, open_utf8, unpacking_error
 from loratui.data.row import Problem
 
 HEAD_LIMIT_BYTES = 2**20
 """So much of a first line is looked at to tell what the file holds."""
+HEAD_BYTES = 4096
+"""And so much to tell whether it is a text."""
 Found = tuple[int | None, Any, Problem | None]
 """Line, value, what is wrong."""
 
@@ -33,7 +35,8 @@ _decoder = json.JSONDecoder()
 def read_json(path: Path, given: str = UTF8) -> Iterator[Found]:
     """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name. given: its encoding."""
     with open_utf8(path, given) as stream:
-        buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
+        buffered = io.BufferedReader(cast(io.RawIOBase, stream))
+        _require_text(buffered, path)
         encoding, first, unread = _first_line(buffered, path)
         if not first.strip():
             return
@@ -75,6 +78,20 @@ class _Rewound(io.RawIOBase):
         self._position = min(len(self._start), self._position + len(data))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _require_text(stream: io.BufferedReader[io.RawIOBase], path: Path) -> None:
+    """DatasetError where a file holds pictures, an archive, or other bytes that no text has."""
+    try:
+        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+    except DECOMPRESSION_ERRORS as error:
+        raise unpacking_error(path, error) from error
+    if not is_text(head):
+        raise DatasetError(
+            "this is no text: its first bytes are those of another kind of file, or of a packed one.",
+            where=str(path),
+            hint="Give JSONL, JSON, CSV, Parquet or text.",
+        )
 
 
 def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:

@@ -96,9 +96,13 @@ def _demo() -> FoundModel:
 
 def _local(id: str, place: Path) -> FoundModel:
     if place.is_file():
-        raise ModelError(
-            "this is a file; a model is a folder with config.json.", where=id, hint=f"Give {place.parent}."
+        folder = place.parent
+        hint = (
+            f"Give its folder: {folder}"
+            if (folder / "config.json").is_file()
+            else "Give the folder of a model, or a hub id such as Qwen/Qwen3-0.6B."
         )
+        raise ModelError("this is a file; a model is a folder with config.json and weights.", where=id, hint=hint)
     return found_in_folder(id, "folder", read_folder(place))
 
 

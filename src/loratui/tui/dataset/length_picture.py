@@ -43,9 +43,11 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
     room = max(20, width - LABEL - (len(basis) + 2 if basis else 0) - len(beyond) - 2)
     if found is not None:
         edges, counts = tuple(found["histogram"]["edges"]), tuple(found["histogram"]["counts"])
+        longest = int(found["tokens"]["max"])
     else:
         edges, counts = _bins(proposal.data.lengths, min(BINS, room))
-    drawn = histogram(edges, counts, limit, room, height).split("\n", allow_blank=True)
+        longest = proposal.data.longest
+    drawn = histogram(edges, counts, limit, longest, room, height).split("\n", allow_blank=True)
     lines = [
         Content.assemble((f"{'lengths' if not number else '':<{LABEL}}", "$text-muted"), line)
         for number, line in enumerate(drawn)

@@ -74,7 +74,14 @@ class LengthsScreen(ModalScreen[int]):
         drawn, ledger = self.query_one("#histogram", Static), self.query_one("#ledger", OptionList)
         bars = self.lengths.histogram
         drawn.update(
-            histogram(bars["edges"], bars["counts"], self.now, drawn.size.width, 5 if self.size.height >= 30 else 3)
+            histogram(
+                bars["edges"],
+                bars["counts"],
+                self.now,
+                self.lengths.tokens["max"],
+                drawn.size.width,
+                5 if self.size.height >= 30 else 3,
+            )
         )
         width = max(40, ledger.scrollable_content_region.width - 1)
         marks = "● now · ◂ proposed · " if width < WIDE else ""
@@ -154,12 +161,15 @@ class LengthsScreen(ModalScreen[int]):
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: int, height: int) -> Content:
+def histogram(
+    edges: Sequence[int], counts: Sequence[int], limit: int, longest: int, width: int, height: int
+) -> Content:
     """`height` lines of bars and one line of the axis; a line stands at `limit` tokens, and bars beyond it are told
     apart.
 
-    edges: of the bins in tokens, one more than counts. Empty bins before the first row are left out but for one. A last
-    bin that is far wider than the others gathers the rest: it is drawn as wide as they are.
+    edges: of the bins in tokens, one more than counts. longest: the longest row, in which the axis ends. Empty bins
+    before the first row are left out but for one. A last bin that is far wider than the others gathers the rest: it is
+    drawn as wide as they are.
     """
     if not counts or not any(counts):
         return Content("no rows")
@@ -177,7 +187,7 @@ def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: in
             drawn = block * cells if block != " " or number != mark else "┊".ljust(cells)
             pieces.append((drawn, "$warning" if cut else "$accent"))
         pieces.append("\n")
-    first, last = f"{edges[0]:,}", f"{edges[-1]:,} tokens"
+    first, last = f"{edges[0]:,}", f"{longest:,} tokens"
     whole = cells * len(counts)
     if mark is None or limit <= 0:
         return Content.assemble(*pieces, (f"{first}{last:>{max(1, whole - len(first))}}", "$text-muted"))

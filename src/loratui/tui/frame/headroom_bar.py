@@ -49,6 +49,8 @@ class MemoryView(NamedTuple):
     """What rows as long as the maximum length would take; 0 where their lengths are known, or reach it."""
     length: int = 0
     """That length, in tokens."""
+    planned: bool = False
+    """Whether the device is not here, so that nobody holds anything of it."""
 
     @property
     def headroom(self) -> int:
@@ -72,6 +74,7 @@ def memory_view(proposal: Proposal) -> MemoryView:
         band=proposal.memory.band,
         filled=filled.total_bytes if filled is not None else 0,
         length=proposal.plan.training.max_length,
+        planned=device.simulated,
     )
 
 
@@ -94,6 +97,8 @@ SHORT = {"gradients": "grads", "optimizer": "states", "activations": "activ."}
 """Names where the whole ones do not fit."""
 OUTSIDE = {"reserve": "kept free", "others": "others'"}
 """What is no part of the plan, and its name; drawn only where the legend has room for it."""
+NOBODYS = "unusable"
+"""What nobody has of a card that is planned for: the driver never gives it."""
 TOGETHER = {
     "weights": ("weights",),
     "adapter": ("adapter", "gradients", "optimizer"),
@@ -151,7 +156,8 @@ def legend(view: MemoryView, width: int) -> tuple[Content, bool]:
         pieces = [_piece(name, names.get(name, name), _of(view, (name,)), small) for name in PARTS]
         if told:
             for name, value in (("reserve", view.reserve), ("others", view.taken)):
-                pieces.append(_piece(name, OUTSIDE[name], value, small))
+                words = NOBODYS if name == "others" and view.planned else OUTSIDE[name]
+                pieces.append(_piece(name, words, value, small))
         line = Content.assemble(Content("  ").join(pieces), unit)
         if len(line) <= width:
             return line, told
