@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from wizard import choose, screen_text, settled, wizard
 
+from loratui.core.schedule import times_in
 from loratui.tui.app import LoratuiApp
+from loratui.tui.review.pictures import _marks
 
 
 async def test_the_pictures_are_seen_below_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +45,11 @@ async def test_below_warnings_the_time_has_its_line_at_80_columns(
         assert "tested" in text and "◆" in text, text
         button = app.screen.query_one("#start")
         assert app.screen.query_one("#body").region.contains_region(button.region), text
+
+
+@pytest.mark.parametrize(("total", "every"), [(144, 15), (150, 15), (9, 0), (7, 100)])
+def test_as_many_marks_as_there_are_evaluations(total: int, every: int) -> None:
+    """The one at the last step, which is no multiple, was left out."""
+    drawn = _marks(every, total, 200, "◆")
+    assert drawn.count("◆") == times_in(total, every) and len(drawn) == 200
+    assert (drawn[-1] == "◆") == (every > 0)

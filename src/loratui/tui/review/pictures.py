@@ -117,11 +117,13 @@ def _line(text: str, label: str, color: str) -> Content:
 
 
 def _marks(every: int, total: int, width: int, mark: str) -> str:
-    """A line of `width` cells from step 0 to `total` with a mark at every so many steps; more marks than cells run
-    into each other.
+    """A line of `width` cells from step 0 to `total` with a mark at every so many steps and at the last one; more
+    marks than cells run into each other.
     """
     cells = ["─"] * width
     for number in range(1, min(total // every, 4 * width) + 1 if every > 0 else 0):
         step = number * every if total // every <= 4 * width else number * total / (4 * width)
         cells[min(width - 1, round(step / total * (width - 1)))] = mark
+    if every > 0 and total > 0:
+        cells[-1] = mark
     return "".join(cells)
