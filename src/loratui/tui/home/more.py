@@ -70,8 +70,8 @@ def figure_lines(followed: Followed, width: int, height: int) -> Content:
 def setting_lines(plan: Plan, width: int, height: int) -> Content:
     """Every setting of a plan as the recipe shows it, group by group, in as many columns as there is room for."""
     from loratui.core.plan_text import label_of
-    from loratui.tui.recipe.fields import shown_keys, unit_of
-    from loratui.tui.recipe.rows import shown_value
+    from loratui.tui.recipe.fields import shown_keys
+    from loratui.tui.recipe.rows import value_and_unit
 
     if not width or not height:
         return Content("")
@@ -80,7 +80,7 @@ def setting_lines(plan: Plan, width: int, height: int) -> Content:
     cells: list[Content] = []
     for group, keys in shown_keys(plan.method.kind, True, plan.processes, plan.cluster.engine, plan.training.objective):
         values = [(key, plan.get(key)) for key in keys if plan.get(key) not in ("", [], {}, None)]
-        rows = [_setting(label_of(key), shown_value(key, value), unit_of(key, value), room) for key, value in values]
+        rows = [_setting(label_of(key), *value_and_unit(key, value), room) for key, value in values]
         cells += [Content(group.upper()).stylize("$text-muted"), *rows] if rows else []
     beside = [cells[at * height : (at + 1) * height] for at in range(many)]
     lines = []

@@ -72,6 +72,12 @@ def shown_value(key: str, value: Any) -> str:
     return _shown(key, value) or value_text(value)
 
 
+def value_and_unit(key: str, value: Any) -> tuple[str, str]:
+    """A value as its line shows it, and its unit, which words have none of."""
+    shown = _shown(key, value)
+    return (shown, "") if shown else (value_text(value), unit_of(key, value))
+
+
 def _shown(key: str, value: Any) -> str:
     """A value in the words of the sentences that tell of its changes; empty: as it stands."""
     said = key == "method.kind" or isinstance(value, bool) or (key in NOUGHT and value == 0)
