@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "slurm"), str(TESTS / "worker")]
+sys.path[:0] = [str(TESTS), str(TESTS / "slurm"), str(TESTS / "worker")]
 RESULTS = Path(__file__).parent / "results"
 LONGEST_SECONDS = 900.0
 SEEN_SECONDS = 60.0

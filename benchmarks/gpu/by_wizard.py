@@ -20,7 +20,8 @@ from machine_piece import command
 from random_models import folder_of, provide
 from speed import shown_rows
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "terminal"))
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+sys.path += [str(TESTS), str(TESTS / "terminal")]
 MODEL = "qwen3-4b"
 STEPS, KILLED_AT = 40, 12
 BEGUN = "4B started by the wizard and killed"

@@ -46,6 +46,13 @@ def test_each_piece_is_there_and_fits_into_one_call() -> None:
         assert piece.seconds + campaign.GRACE_SECONDS < CALL_SECONDS
 
 
+def test_the_wizard_finds_the_terminal_that_it_is_driven_in() -> None:
+    """What it takes of the tests is imported late, by a program that knows nothing of them."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import by_wizard; from console import Console"
+    folder = Path(campaign.__file__).parent
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=folder)
+
+
 def test_pieces_are_chosen_by_name_with_another_limit() -> None:
     found = campaign.chosen("speed:190,machine")
     assert [(piece.name, piece.seconds) for piece in found] == [("speed", 190), ("machine", 60)]
