@@ -175,6 +175,54 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.dataset.leave_out == ["duplicate"]
 
 
+async def test_the_list_of_problems_has_the_count_that_sent_there(tmp_path: Path) -> None:
+    many = [problem("duplicate", line) for line in range(200)]  # as many of a kind as are listed
+    found = result(problems=many, problem_counts={"duplicate": 319})
+    app = checked(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        app.state.check.take(Check(app.state.check.key(), result=found))
+        await settled(pilot)
+        assert "319 problems: e lists them" in " ".join(screen_text(app).split())
+        await pilot.press("e")
+        await settled(pilot)
+        assert "319 problems" in screen_text(app) and "at least" not in screen_text(app)
+
+
+async def test_before_the_check_the_list_tells_the_least_there_are(tmp_path: Path) -> None:
+    app = checked(tmp_path)
+    rows = tmp_path / "data" / "questions.jsonl"
+    rows.write_text('{"question": "broken\n' + rows.read_text())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("e")
+        await settled(pilot)
+        assert "at least 1 problem" in screen_text(app)
+
+
+async def test_what_the_split_was_found_to_hold_out_is_said_everywhere(tmp_path: Path) -> None:
+    """Rows that are alike stay on one side: of 40 rows 2 are asked for, and 3 are held out."""
+    app = checked(tmp_path)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.data.eval_examples == 2
+        split = {"train": 37, "evaluation": 3, "eval_fraction": 0.05, "eval_count": 0}
+        app.state.check.take(Check(app.state.check.key(), result=result(usable=40, split=split)))
+        await settled(pilot)
+        data = app.state.plan.proposal.data
+        assert (data.examples, data.eval_examples) == (37, 3) and app.state.plan.proposal.schedule.examples == 37
+        assert "37 · 3 held out" in screen_text(app)
+        assert "3 of 40" in app.state.plan.proposal.recommendations["dataset.eval_fraction"].why
+        for step, words in (("f5", "37 rows"), ("f6", "3 more held out")):
+            await pilot.press(step)
+            await settled(pilot)
+            text = " ".join(screen_text(app).split())
+            assert words in text and "38" not in text, text
+        app.state.choices.set_value("dataset.eval_fraction", 0.1)
+        data = app.state.plan.proposal.data
+        assert (data.examples, data.eval_examples) == (36, 4), "of another share it is not counted yet"
+
+
 def test_kinds_already_left_out_can_be_found_again() -> None:
     kinds = kinds_found(None, result(left_out_by={"placeholder": 4, "by-hand": 2}, **PROBLEMS))
     assert [(kind.name, kind.rows) for kind in kinds] == [

@@ -457,6 +457,23 @@ async def test_a_refused_value_leaves_the_plan_as_it_was(tmp_path: Path, way: st
         assert not app.state.choices.undo(), "nothing was changed, so there is nothing to take back"
 
 
+@sizes
+async def test_while_a_value_is_typed_no_letter_is_told_as_a_key(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        before = screen_text(app).splitlines()[-1]
+        await pilot.press("down", "enter")
+        await settled(pilot)
+        keys = screen_text(app).splitlines()[-1]
+        assert keys.split("  ")[1:3] == ["enter Take this", "esc Leave as it was"]
+        assert "^q Quit" in keys and "F1 Why" in keys
+        assert not any(other in keys for other in ("V Try", "? Help", " q Quit", "← →", "m All", " ?")), keys
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "q Quit" in screen_text(app).splitlines()[-1] and before.split() != keys.split()
+
+
 async def test_enter_leaves_a_refused_value_to_be_corrected(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -467,6 +484,14 @@ async def test_enter_leaves_a_refused_value_to_be_corrected(tmp_path: Path) -> N
         await settled(pilot)
         fields = app.screen.query_one(FieldList)
         assert fields.text == "0" and fields.error
+        assert "✗ Not taken: " in screen_text(app), "enter does not stay silent"
+        await pilot.press("backspace")
+        await settled(pilot)
+        assert "Not taken" not in screen_text(app)
+        await pilot.press("0", "ctrl+n")
+        await settled(pilot)
+        text = screen_text(app)
+        assert app.screen.name == "recipe" and "✗ Not taken: " in text and text.count("✗ takes") == 1
         await pilot.press("backspace", "8", "enter")
         await settled(pilot)
         assert app.state.draft.by_hand["lora.r"] == 8 and not fields.editing

@@ -14,6 +14,7 @@ RESULT = {
     "usable": 10,
     "divided": False,
     "problems": [],
+    "problem_counts": {},
     "stop_token": {"trained": 10, "missing_uncut": 0, "token": "<|im_end|>", "fix": {}},
     "reasoning": {"rows": 0, "sentences": [], "fixes": []},
     "ledger": [{"max_length": 64, "cut": 0}, {"max_length": 32, "cut": 2}],
@@ -40,9 +41,11 @@ def test_the_worst_comes_first() -> None:
     assert words.startswith("▲ the chat template refuses 117 rows") and color == "$warning"
     words, color = found_words({**RESULT, "divided": True}, 32)
     assert "4 texts longer than 32 tokens are divided into pieces, none is cut" in words and color == "$success"
-    words, color = found_words({**RESULT, "problems": [{}]}, 32)
+    words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"duplicate": 319}}, 32)
     assert (
-        "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"
+        "2 rows longer than 32 tokens are cut" in words
+        and "319 problems: e lists them" in words
+        and color == "$warning"
     )
 
 

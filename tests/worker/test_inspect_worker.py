@@ -79,7 +79,8 @@ def test_the_contract(model: Path, tmp_path: Path):
     }
     assert sum(result["histogram"]["counts"]) == 300
     assert len(result["histogram"]["edges"]) == len(result["histogram"]["counts"]) + 1
-    assert result["split"] == {"train": 285, "evaluation": 15, "seed": 42}
+    split = {"train": 285, "evaluation": 15, "seed": 42}
+    assert result["split"] == split | {"eval_fraction": 0.05, "eval_count": 0}
 
 
 @pytest.mark.usefixtures("ready_workers")

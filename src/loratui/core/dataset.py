@@ -34,6 +34,10 @@ class DataFacts:
     eval_examples: int = 0
     eval_taken: bool = False
     """Whether the held-out rows were taken from the dataset's own, so that they could be trained on."""
+    eval_asked: int = 0
+    """Rows that were to be held out when `eval_examples` was counted, which the split may miss by some: rows that say
+    almost the same stay on one side. 0 where it was not counted.
+    """
     rows: int = 0
     """All rows of the dataset, those too that cannot be trained on; 0 where that is not known."""
     unusable: int = 0
@@ -95,18 +99,25 @@ class DataFacts:
         return self.examples + self.eval_examples if self.eval_taken else self.examples
 
     def holding_out(self, fraction: float, count: int = 0) -> DataFacts:
-        """The same with this share (0..0.5) of the rows held out, or this number of them; of a mix part by part."""
+        """The same with this share (0..0.5) of the rows held out, or this number of them; of a mix part by part. What
+        the split itself was found to hold out of so many stands.
+        """
         if not self.eval_taken:
             return self
         if not self.parts:
             held = self.sides * held_out_rows(self.usable // self.sides, fraction, count)
-            return replace(self, examples=max(1, self.usable - held), eval_examples=held)
+            if held and held == self.eval_asked:
+                return self
+            return replace(self, examples=max(1, self.usable - held), eval_examples=held, eval_asked=0)
         own = [part.base if part.eval_taken else 0 for part in self.parts]
         parts = []
         for part, held in zip(self.parts, held_out_by_part(own, fraction, count), strict=True):
+            if held and held == part.eval_asked:
+                parts.append(part)
+                continue
             examples = max(1, drawn_rows(part.base - held, part.weight))
             evaluated = held if part.eval_taken else part.eval_examples
-            parts.append(replace(part, examples=examples, eval_examples=evaluated))
+            parts.append(replace(part, examples=examples, eval_examples=evaluated, eval_asked=0))
         return joined(parts)
 
     def filled(self, tokens: int) -> DataFacts:
@@ -170,8 +181,11 @@ def _pieces(rows: DataFacts, max_length: int) -> DataFacts:
     )
 
 
-def inspected_facts(parts: Sequence[Mapping[str, Any]]) -> DataFacts:
-    """Facts of a mix from what the inspection found of each part (`parts` of its result), counted and not guessed."""
+def inspected_facts(parts: Sequence[Mapping[str, Any]], fraction: float = 0.0, count: int = 0) -> DataFacts:
+    """Facts of a mix from what the inspection found of each part (`parts` of its result), counted and not guessed.
+    fraction, count: of the rows, that were to be held out.
+    """
+    own = [part["base"] if part["eval_taken"] else 0 for part in parts]
     return joined(
         [
             DataFacts(
@@ -180,12 +194,13 @@ def inspected_facts(parts: Sequence[Mapping[str, Any]]) -> DataFacts:
                 trained_share=part["trained_tokens"] / part["tokens"] if part["tokens"] else 1.0,
                 eval_examples=part["eval_examples"],
                 eval_taken=part["eval_taken"],
+                eval_asked=asked,
                 rows=part["rows"],
                 divided=part["divided"],
                 base=part["base"],
                 weight=part["weight"],
             )
-            for part in parts
+            for part, asked in zip(parts, held_out_by_part(own, fraction, count), strict=True)
         ]
     )
 

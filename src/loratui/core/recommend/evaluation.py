@@ -137,7 +137,7 @@ def held_out(context: Context) -> Iterator[Recommendation]:
     usable = data.usable
     value = USUAL_SHARE if usable * USUAL_SHARE <= ENOUGH_ROWS else float(f"{ENOUGH_ROWS / usable:.2g}")
     rows = data.sides * held_out_rows(usable // data.sides, value)
-    if data.parts and data.eval_taken:
+    if data.eval_taken:
         rows = data.holding_out(value).eval_examples
     error = standard_error(rows)
     unseen = (

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 from loratui.format import one_line
 from loratui.tui.common.filter_list import columns
+from loratui.tui.wizard.check import problems_found
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.loading import DatasetView
@@ -83,12 +84,13 @@ class ProblemsScreen(ModalScreen[list[str]]):
         self.checked = check is not None
         self.counts: Mapping[str, int] = check.get("left_out_by", {}) if check is not None else {}
         self.kinds = kinds_found(view, check)
+        self.total = problems_found(check) if check is not None else sum(kind.rows for kind in self.kinds)
         self.left_out = list(left_out)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:
-            total = sum(kind.rows for kind in self.kinds)
-            panel.border_title = Content(f"{total:,} problem{'s' if total != 1 else ''}")
+            about = "" if self.checked or not self.total else "at least "
+            panel.border_title = Content(f"{about}{self.total:,} problem{'s' if self.total != 1 else ''}")
             panel.border_subtitle = Content(
                 "space leaves a kind out · esc closes" if self.kinds and self.checked else "esc closes"
             )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -20,45 +20,20 @@ from textual.widget import Widget
 from loratui.format import one_line, value_text
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.recipe.choices_line import choices_line
+from loratui.tui.recipe.field_keys import FIELD_KEYS, MOVES
 from loratui.tui.recipe.field_row import ORIGIN_COLORS, FieldRow
 
 LABEL, VALUE, ORIGIN = 20, 22, 9
+NOT_TAKEN = "Not taken: the red line says what is. Another value, or esc leaves it as it was."
+"""What is said of a refused value where somebody wants to go on with it."""
 ROOM_FOR_REASONS = 32
 """Columns from which a reason says something; in fewer only what else is proposed."""
-
-MOVES: dict[str, tuple[str, int]] = {
-    "up": ("cursor", -1),
-    "k": ("cursor", -1),
-    "down": ("cursor", 1),
-    "j": ("cursor", 1),
-    "left": ("nudge", -1),
-    "right": ("nudge", 1),
-    "space": ("nudge", 1),
-    "pageup": ("page", -1),
-    "home": ("jump", -1),
-    "pagedown": ("page", 1),
-    "end": ("jump", 1),
-    "enter": ("edit", 0),
-}
 
 
 class FieldList(Widget, can_focus=True):
     """Rows with a cursor. Posts Moved, Nudged, Typed (each keystroke), Finished, and Chosen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "Up", show=False, tooltip="Field above"),
-        Binding("down,j", "cursor(1)", "Down", show=False, tooltip="Field below"),
-        Binding("left", "nudge(-1)", "Less", show=False, tooltip="Less, or the choice before"),
-        Binding("right,space", "nudge(1)", "Change", key_display="← →", tooltip="More, or the next choice"),
-        Binding("enter", "edit('type')", "Edit", key_display="enter", tooltip="Type a value; a digit begins at once"),
-        Binding("enter", "edit('choose')", "Choices", key_display="enter", tooltip="Show the choices, to take one"),
-        Binding("enter", "edit('take')", "Take this", key_display="enter", tooltip="Take what stands here"),
-        Binding("escape", "leave", "Leave as it was", key_display="esc", tooltip="Leave the value as it was"),
-        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A screenful of fields up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A screenful of fields down"),
-        Binding("home", "jump(-1)", "First", show=False, tooltip="First field"),
-        Binding("end", "jump(1)", "Last", show=False, tooltip="Last field"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*FIELD_KEYS]
 
     class Moved(Message):
         """The cursor came to another field."""
@@ -271,16 +246,24 @@ class FieldList(Widget, can_focus=True):
             return "take"
         return "choose" if self.place < len(self.rows) and self.rows[self.place].choices else "type"
 
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """While a value is typed, a letter is typed: what it does elsewhere is no key here."""
+        return self.editing and character is not None and character.isprintable()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "leave":
             return self._enter_does == "take"
+        if action == "nudge":
+            return not self.editing
         return action != "edit" or parameters == (self._enter_does,)
 
     def action_edit(self, what: str = "") -> None:
         """Begin typing, or show the choices; then take what stands there."""
         if self.editing:
-            if not self.error:  # a refused text stays, to be corrected
+            if not self.error:
                 self._finish(kept=True)
+            elif isinstance(self.screen, StepScreen):  # a refused text stays, to be corrected
+                self.screen.say(NOT_TAKEN, "error")
             return
         row = self.rows[self.place] if self.rows else None
         if row is None or not row.key:

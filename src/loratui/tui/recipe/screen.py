@@ -17,7 +17,7 @@ from loratui.format import one_line
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
-from loratui.tui.recipe.field_list import FieldList
+from loratui.tui.recipe.field_list import NOT_TAKEN, FieldList
 from loratui.tui.recipe.fields import choices_of, kind_of, nudged
 from loratui.tui.recipe.find import FindingScreen
 from loratui.tui.recipe.rows import field_rows
@@ -105,7 +105,7 @@ class RecipeScreen(ShowingScreen, FindingScreen):
 
     def problems(self) -> list[Problem]:
         if self.fields.editing and self.fields.error:
-            return [Problem(self.fields.error, "#fields")]
+            return [Problem(NOT_TAKEN, "#fields")]
         return super().problems()
 
     # Painting
@@ -294,6 +294,7 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         else:
             refused = one_line(state.plan.problem, 200)
         self.fields.say_error(refused)
+        self.say("")
         if refused:  # not what was typed on the way to it, either
             state.choices.refuse_edit()
 
@@ -308,6 +309,8 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         self.fields.say_error("")
         if event.kept:
             self.say(f"The value stays as it was: it {error}.", "error")
+        elif error:
+            self.say("")
 
     # Actions
 

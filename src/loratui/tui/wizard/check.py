@@ -150,7 +150,7 @@ def rows_longer(result: dict[str, Any], max_length: int) -> int:
 
 def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     """The findings in one line, the worst first, and the theme colour for them."""
-    stop, cut, problems = result["stop_token"], rows_cut(result, max_length), len(result["problems"])
+    stop, cut, problems = result["stop_token"], rows_cut(result, max_length), problems_found(result)
     words, color = [], "$success"
     if not result["usable"]:
         return "✗ no row can be trained on: e lists why", "$error"
@@ -160,7 +160,7 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         color = "$warning"
     else:
         words.append(f"✓ every answer{' that is not cut' if cut else ''} ends in the stop token {stop['token']}")
-    if refused := result.get("problem_counts", {}).get("template", 0):
+    if refused := result["problem_counts"].get("template", 0):
         words.insert(0, f"▲ the chat template refuses {refused:,} row{'s' if refused != 1 else ''}")
         color = "$warning"
     thinking = result["reasoning"]
@@ -181,6 +181,11 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     elif not stop["missing_uncut"] and not thinking["sentences"] and not lost:
         words.append("no problem found")
     return " · ".join(words), color
+
+
+def problems_found(result: Mapping[str, Any]) -> int:
+    """All problems that a check found, those too that are not listed one by one."""
+    return sum(result["problem_counts"].values())
 
 
 def lost_words(characters: Mapping[str, Any]) -> str:

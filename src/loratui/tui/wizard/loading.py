@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.dataset import DataFacts, inspected_facts
+from loratui.core.dataset import DataFacts, held_out_rows, inspected_facts
 from loratui.paths import runs_home
 
 if TYPE_CHECKING:
@@ -207,17 +207,20 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
     each, lengths = (2, sides) if sides else (1, result["lengths"])
     if not lengths or not result["usable"]:
         return None
+    split = result["split"]
+    asked: tuple[float, int] = split.get("eval_fraction", 0.0), split.get("eval_count", 0)
     if result.get("parts"):
-        return inspected_facts(result["parts"])
+        return inspected_facts(result["parts"], *asked)
     labels: dict[str, int] = preferences.get("labels", {}) if result.get("objective") == "kto" else {}
     judged = sum(labels.values())
     return DataFacts(
-        examples=max(1, each * result["split"]["train"]),
+        examples=max(1, each * split["train"]),
         lengths=tuple(sorted(lengths)),
         exact=True,
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
-        eval_examples=each * result["split"]["evaluation"],
+        eval_examples=each * split["evaluation"],
         eval_taken=taken,
+        eval_asked=each * held_out_rows(result["usable"], *asked) if taken else 0,
         divided=bool(result["divided"]),
         desirable_share=labels["wanted"] / judged if judged else None,
         sides=each,

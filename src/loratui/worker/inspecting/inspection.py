@@ -327,8 +327,7 @@ class Inspection:
         summary = self.lengths.summary()
         proposal = self.lengths.proposal(context)
         usable = int(alive.sum())
-        unexplained = self.characters.problems()
-        counts = self.findings.counts.copy()
+        counts, unexplained = self.findings.counts.copy(), self.characters.problems()
         for problem, rows in unexplained:
             counts[problem.kind] += rows
         held = np.fromiter((at in self.held_out for at in self.positions), dtype=bool, count=len(self.positions))
@@ -384,6 +383,7 @@ class Inspection:
                 "train": usable - inside,
                 "evaluation": self.evaluation_rows + inside,
                 "seed": self.plan.split_seed,
+                **section.model_dump(include={"eval_fraction", "eval_count"}),
             },
             "lengths": self.lengths.sample(5000, training.seed),
             "seconds": round(time.monotonic() - self.started, 2),

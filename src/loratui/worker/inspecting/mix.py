@@ -191,6 +191,7 @@ class MixInspection:
                 "train": sum(part["examples"] for part in parts),
                 "evaluation": evaluation + sum(part["eval_examples"] for part in parts),
                 "seed": training.seed,
+                **section.model_dump(include={"eval_fraction", "eval_count"}),
             },
             "lengths": lengths.sample(SAMPLED_LENGTHS, training.seed),
             "parts": parts,
