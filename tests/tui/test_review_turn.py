@@ -20,6 +20,7 @@ from loratui.core.plan_text import with_values
 from loratui.queue.room import crowd_of
 from loratui.queue.trainings import trainings
 from loratui.runs.directory import Run
+from loratui.runs.status import write_status
 from loratui.runs.waiting import read_queue
 from loratui.tui.app import LoratuiApp
 from loratui.tui.review.screen import StartButton
@@ -104,6 +105,23 @@ async def test_with_nobody_at_work_a_start_starts(homes: Path, at_work: Run) -> 
         await pilot.press("enter")
         await until(pilot, lambda: len(STARTED) == 1)
         assert "At work here" not in shown(app)
+
+
+async def test_a_run_that_is_over_is_not_at_work(homes: Path, at_work: Run) -> None:
+    """Its process may be there for a while longer: it said `stopped`, and holds up nobody."""
+    app = on_cpu(homes)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "At work here: older-run")
+        await pilot.press("4")
+        await until(pilot, lambda: app.screen.name == "recipe")
+        status = at_work.status()
+        write_status(at_work.status_path, status.model_copy(update={"state": "stopped"}))
+        await pilot.press("5")
+        await until(pilot, lambda: app.screen.name == "review")
+        assert "At work here" not in shown(app), "not even until it is looked again"
+        assert trainings() and crowd_of(with_values(Plan(), {"hardware.cpu": True})) is None
+        await pilot.press("enter")
+        await until(pilot, lambda: len(STARTED) == 1)
 
 
 def test_who_is_in_the_way_and_what_they_will_still_take(homes: Path, at_work: Run) -> None:

@@ -47,7 +47,7 @@ def crowd_of(plan: Plan) -> Crowd | None:
     """Who is at work where this plan would train; None where there is room for it. Slow (NVML, processes): for a
     thread. RunError where the queue cannot be read.
     """
-    at_work = trainings()
+    at_work = [one for one in trainings() if not Run(one.run).status().over]  # one that is over only tidies up
     if not at_work or plan.cluster.engine:
         return None
     machine, queue = detect_machine(), read_queue()

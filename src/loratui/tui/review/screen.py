@@ -160,7 +160,7 @@ class ReviewScreen(StepScreen):
 
     def shown(self) -> None:
         self.set_focus(self.query_one(StartButton))
-        self._looked = False
+        self._looked, self._crowd = False, None  # who was at work before may be over: it is looked anew
         self._renew()
 
     @property
