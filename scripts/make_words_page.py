@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "words.md"
 HEAD = """# Words
 
 The words that somebody new to fine-tuning meets on the screens. Each is explained in a line where it first stands,
-once; `F1` explains those of a screen always.
+once; `F1` explains those of a screen always, and the palette (`^o`) each of them by its name.
 
 | word | |
 |---|---|

@@ -10,10 +10,9 @@ import re
 from pathlib import Path
 
 import pytest
-from pictured import until
+from pictured import palette
 from recorded_run import record_run
 from textual.binding import Binding
-from textual.command import CommandList
 from textual.dom import DOMNode
 from wizard import screen_text, settled, wizard
 
@@ -206,24 +205,6 @@ async def test_help_begins_with_the_screens_own_keys(tmp_path: Path) -> None:
             text.index(group) for group in ("ON THIS SCREEN", "FROM STEP TO STEP", "EVERYWHERE", "INSIDE A FIELD")
         ]
         assert places == sorted(places) and text.index("Find a model on the hub") < places[1]
-
-
-async def palette(pilot, words: str) -> None:  # type: ignore[no-untyped-def]
-    await pilot.press("ctrl+o")
-    await until(pilot, lambda: bool(pilot.app.screen.query(CommandList)))
-    panel = pilot.app.screen
-    await pilot.press(*words)
-
-    def found() -> bool:
-        listed = panel.query_one(CommandList)
-        first = listed.get_option_at_index(0) if listed.option_count else None
-        text = (getattr(getattr(first, "hit", None), "text", "") or "").lower()
-        return listed.highlighted == 0 and all(word in text for word in words.split())
-
-    await until(pilot, found)
-    await pilot.press("enter")
-    await until(pilot, lambda: pilot.app.screen is not panel)
-    await settled(pilot)
 
 
 async def test_the_palette_jumps_to_a_field_of_the_plan(tmp_path: Path) -> None:

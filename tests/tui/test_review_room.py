@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from wizard import choose, screen_text, settled, wizard
 
+from loratui.core.glossary import TERMS
 from loratui.core.schedule import times_in
 from loratui.tui.app import LoratuiApp
 from loratui.tui.review.pictures import _marks
+from loratui.tui.review.screen import ReviewScreen
 
 
 async def test_the_pictures_are_seen_below_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +55,22 @@ def test_as_many_marks_as_there_are_evaluations(total: int, every: int) -> None:
     drawn = _marks(every, total, 200, "◆")
     assert drawn.count("◆") == times_in(total, every) and len(drawn) == 200
     assert (drawn[-1] == "◆") == (every > 0)
+
+
+async def test_a_larger_terminal_shows_what_a_small_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_here: None
+) -> None:
+    """Words and what changed took the marks of tests and saves away at 120 x 36, and the button had three rows."""
+    monkeypatch.setattr(ReviewScreen, "_said_rows", lambda self, hindrances: [])
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("lora.r", 64)
+        await settled(pilot)
+        text = screen_text(app)
+        assert not app.screen.query_one("#said").display and TERMS["adapter"].line in text, text
+        assert "Rank 16 → 64" in text, text
+        assert "◆ tested" in text and "■ saved" in text and "rate " in text, text
+        assert app.screen.query_one("#start").size.height == 1
+        button, notice = app.screen.query_one("#start").region, app.screen.query_one("#notice").region
+        assert notice.y - button.bottom <= 0, text

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from pictured import palette, until
 from wizard import screen_text, settled, wizard
 
 from loratui.core.glossary import TERMS, WIDEST, terms_of
 from loratui.core.plan_text import fields
 from loratui.tui.app import SCREEN_CLASSES
+from loratui.tui.common.words import WordsScreen
 from loratui.tui.take_away.screen import TakeAwayScreen
 from loratui.tui.wizard.words import WORDS, SeenWords
 
@@ -98,3 +100,33 @@ def test_a_memory_that_cannot_be_kept_disturbs_nobody(tmp_path: Path, new_here: 
     assert words.unseen(rank) == ()
     (tmp_path / "torn.json").write_text('{"seen": "ra')
     assert SeenWords(tmp_path / "torn.json").unseen(rank) == rank
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [("logits", "logits"), ("exact match", "exact match"), ("checkpointing", "checkpointing"), ("gguf", "GGUF")],
+)
+async def test_the_palette_explains_a_word(tmp_path: Path, typed: str, word: str) -> None:
+    """It found nothing for any of them."""
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await palette(pilot, typed, f"Word: {word}")
+        assert isinstance(app.screen, WordsScreen)
+        text = screen_text(app)
+        assert TERMS[word].line in text, text
+        for key in TERMS[word].keys:
+            assert key in text and fields()[key].description[:30] in text, text
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "machine")
+
+
+@pytest.mark.parametrize("typed", ["glossary", "words"])
+async def test_the_palette_lists_all_words(tmp_path: Path, typed: str) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 80)) as pilot:
+        await settled(pilot)
+        await palette(pilot, typed, "Words")
+        assert isinstance(app.screen, WordsScreen)
+        text = screen_text(app)
+        assert all(term.line in text for term in TERMS.values()), text

@@ -1,9 +1,9 @@
-"""What the command palette holds: every action, every step, every run, every field of the plan, every theme."""
+"""What the command palette holds: every action, step, run, field of the plan, word of the glossary, and theme."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from loratui.core.glossary import TERMS, Term
 from loratui.format import harmless, one_line
 from loratui.tui.common.key_bar import place_of
 from loratui.tui.keys import USES
@@ -55,7 +56,7 @@ class WizardCommands(Provider):
         return cast("LoratuiApp", self.app)
 
     async def discover(self) -> Hits:
-        for command in (*self._here(), *self._drafts()):
+        for command in (*self._here(), *self._drafts(), self._glossary()):
             yield OwnHit(Content(command.title).markup, command.run, help=Content(command.about).markup)
 
     async def search(self, query: str) -> Hits:
@@ -72,6 +73,7 @@ class WizardCommands(Provider):
         yield from self._steps()
         yield from self._fields()
         yield from self._actions()
+        yield from self._words()
         for name, path in self._runs:
             about = "Show this run"
             yield Command(f"Run: {one_line(name, 80)}", about, partial(self._loratui.show_other_run, path))
@@ -126,6 +128,20 @@ class WizardCommands(Provider):
             yield Command(
                 f"Field: {known[key].title}", about, partial(self._loratui.open_field, key), f"{known[key].title} {key}"
             )
+
+    def _glossary(self) -> Command:
+        show = partial(self._show_words, tuple(TERMS.values()))
+        return Command("Words", "What each word on these screens means", show, "glossary, terms, dictionary")
+
+    def _words(self) -> Iterator[Command]:
+        yield self._glossary()
+        for term in TERMS.values():
+            yield Command(f"Word: {term.word}", term.line, partial(self._show_words, (term,)))
+
+    def _show_words(self, terms: Sequence[Term]) -> None:
+        from loratui.tui.common.words import WordsScreen
+
+        self._loratui.push_screen(WordsScreen(terms))
 
     def _actions(self) -> Iterator[Command]:
         for screen in ELSEWHERE:

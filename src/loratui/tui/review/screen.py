@@ -36,7 +36,7 @@ LOOK_SECONDS = 10.0
 """How often it is looked who trains here meanwhile."""
 
 ROOM_FOR_WORDS = 44
-"""Lines of a terminal from which on words are explained below warnings, cards and pictures."""
+"""Lines of a terminal from which on words are explained below warnings, cards and pictures, and the cards have air."""
 ROOM_FOR_BUTTON = 48
 """Lines of a terminal from which on the button is three of them, also below the whole plan."""
 
@@ -204,7 +204,7 @@ class ReviewScreen(StepScreen):
     def _show(self) -> None:
         state, proposal = self.app.state, self.app.state.plan.proposal
         hindrances = self.hindrances()
-        self.set_class(self._crowded, "-crowded")
+        self.set_class(self.app.size.height < ROOM_FOR_WORDS, "-close")
         self.set_class(self.app.size.height < ROOM_FOR_BUTTON, "-low")
         self._show_said(self._said_rows(hindrances))
         for card in cards(state):

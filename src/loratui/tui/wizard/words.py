@@ -10,13 +10,23 @@ from loratui.core.glossary import TERMS, Term
 from loratui.files import make_folder, read_object, write_whole
 
 WORDS: Mapping[str, tuple[str, ...]] = {
-    "machine": ("fine-tuning", "budget"),
-    "model": ("LoRA", "QLoRA", "params", "full", "chat template"),
+    "machine": ("fine-tuning", "budget", "overhead"),
+    "model": ("LoRA", "QLoRA", "params", "full", "chat template", "hub", "access token"),
     "dataset": ("token", "held out", "stop token"),
     "recipe": ("rank", "learning rate", "epoch", "batch", "maximum length", "preset"),
-    "review": ("adapter", "checkpointing", "checkpoint", "warm-up", "optimizer", "bf16", "rehearsal"),
+    "review": (
+        "adapter",
+        "checkpointing",
+        "checkpoint",
+        "warm-up",
+        "alpha",
+        "optimizer",
+        "bf16",
+        "rehearsal",
+        "logits",
+    ),
     "training": ("loss", "gradient norm", "evaluation", "checkpoint"),
-    "playground": ("base", "temperature", "held out"),
+    "playground": ("base", "temperature", "held out", "greedy", "exact match"),
     "runs": ("held out", "loss"),
     "take-away": ("merge", "GGUF"),
 }
