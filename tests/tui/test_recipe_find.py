@@ -51,6 +51,16 @@ async def test_esc_leaves_the_cursor_where_it_was(tmp_path: Path) -> None:
         assert app.screen.name == "recipe" and app.screen.query_one(FieldList).key == before
 
 
+async def test_values_stand_with_their_units(tmp_path: Path) -> None:
+    """ "Minimum rate 0.1" said not of what."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("slash", *"minimum")
+        await settled(pilot)
+        assert "0.1 of the peak" in screen_text(app)
+
+
 async def test_what_means_nothing_here_is_not_offered(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     choose(app, by_hand={"method.kind": "full"})

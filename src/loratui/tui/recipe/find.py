@@ -16,7 +16,7 @@ from loratui.core.plan_text import fields
 from loratui.format import one_line
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.recipe.rows import keys_of, shown_value
+from loratui.tui.recipe.rows import keys_of, value_and_unit
 from loratui.tui.wizard.change import title
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class FindFieldScreen(ModalScreen[str]):
         chooser.focus_filter()
 
     def _draw(self, item: Item, width: int) -> Content:
-        value = one_line(shown_value(item.key, self._proposal.plan.get(item.key)), VALUE_CELLS)
+        value = one_line(" ".join(value_and_unit(item.key, self._proposal.plan.get(item.key))).strip(), VALUE_CELLS)
         return columns(width, title(item.key), (Content(value).stylize("$text-muted"), VALUE_CELLS))
 
     @on(FilterList.Highlighted)

@@ -67,11 +67,6 @@ def field_rows(
     return rows
 
 
-def shown_value(key: str, value: Any) -> str:
-    """A value as its line shows it."""
-    return _shown(key, value) or value_text(value)
-
-
 def value_and_unit(key: str, value: Any) -> tuple[str, str]:
     """A value as its line shows it, and its unit, which words have none of."""
     shown = _shown(key, value)
@@ -88,4 +83,4 @@ def _choices(key: str) -> tuple[tuple[Any, str], ...]:
     """What a choice or a flag can be, in the words of its line; nothing for what is typed."""
     if kind_of(key) not in ("choice", "flag"):
         return ()
-    return tuple((choice, shown_value(key, choice)) for choice in choices_of(key))
+    return tuple((choice, value_and_unit(key, choice)[0]) for choice in choices_of(key))
