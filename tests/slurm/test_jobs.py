@@ -30,7 +30,9 @@ from loratui.runs.start import begin_run, create_run, start_worker
 from waiting import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.timeout(600)  # each of several jobs begins with the imports of torch
-LONG = {"training__epochs": 8.0, "saving__every_steps": 10}
+LONG = {"training__epochs": 400.0, "saving__every_steps": 10}
+INTERRUPTED = {"training__epochs": 60.0, "saving__every_steps": 60}
+"""720 steps of some 10 ms: after the last interruption hundreds are left, however late it arrives."""
 """About a hundred steps: some ten seconds."""
 
 
@@ -92,7 +94,7 @@ def unbroken(slurm: Path, forking_interpreter: str) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", forking_interpreter)
         patch.setenv("LORATUI_HOME", str(slurm / "home"))
-        run = create_run(local(plan_for(slurm, **LONG)), output=slurm / "uninterrupted")
+        run = create_run(local(plan_for(slurm, **INTERRUPTED)), output=slurm / "uninterrupted")
         start_worker(run)
         wait_state(run, "finished")
     return run
@@ -103,18 +105,18 @@ def test_interrupted_at_random_moments_it_is_what_it_would_have_been(
 ) -> None:
     """Requeued by hand, made to wait for another job, and asked to save as Slurm does before a time limit."""
     dice = random.Random(18)
-    run = submitted(plan_for(slurm, **LONG), tmp_path / "run")
+    run = submitted(plan_for(slurm, **INTERRUPTED), tmp_path / "run")
     assert slurm_state(run) in ("PENDING", "RUNNING", "CONFIGURING")
-    wait_step(run, dice.randrange(2, 30))
+    wait_step(run, dice.randrange(2, 150))
     said("scontrol", "requeue", str(job_of(run)))
     begin_again(run)
-    wait_step(run, dice.randrange(31, 50))
+    wait_step(run, dice.randrange(160, 290))
     said("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--time=1", "--output=/dev/null", "--wrap=sleep 2")
     wait_for(lambda: slurm_state(run) == "PENDING", "the other job to push it out")
     begin_again(run)
-    wait_step(run, dice.randrange(51, 70))
+    wait_step(run, dice.randrange(300, 430))
     said("scancel", "--signal=TERM", str(job_of(run)))  # as --signal does: the script goes on, and requeues its job
-    wait_for(lambda: run.status().state == "queued", "queued by its own script")
+    wait_state(run, "queued")
     begin_again(run)
     wait_state(run, "finished")
     paused = [event for event in events_of(run) if isinstance(event, Paused)]
@@ -128,7 +130,7 @@ def test_interrupted_at_random_moments_it_is_what_it_would_have_been(
 
 
 def test_signals_arrive_and_a_stop_saves(slurm: Path, own_home: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {**LONG, "training__epochs": 400.0, "evaluation__every_steps": 100_000}
+    changes: dict[str, Any] = {**LONG, "evaluation__every_steps": 100_000}
     run = submitted(plan_for(slurm, **changes), tmp_path / "run")
     wait_step(run, 3)
     assert run.status().state in ("running", "saving") and slurm_state(run) == "RUNNING"
@@ -181,7 +183,7 @@ def test_a_set_up_that_fails_is_named(slurm: Path, own_home: Path, tmp_path: Pat
 
 
 def test_a_lost_node_is_named(slurm: Path, own_home: Path, tmp_path: Path) -> None:
-    run = submitted(plan_for(slurm, cluster__requeue=False, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
+    run = submitted(plan_for(slurm, cluster__requeue=False, **LONG), tmp_path / "run")
     wait_step(run, 12)
     node = said("squeue", "-h", "-j", str(job_of(run)), "-o", "%N")
     end_at_once(run)  # as when the power fails: nobody is told
@@ -197,7 +199,7 @@ def test_a_lost_node_is_named(slurm: Path, own_home: Path, tmp_path: Path) -> No
 
 def test_one_that_was_killed_with_its_step_goes_on(slurm: Path, own_home: Path, tmp_path: Path) -> None:
     """kill -9 of the worker, of what begins it, and of Slurm's own step: seen, named, nothing that was saved lost."""
-    run = submitted(plan_for(slurm, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
+    run = submitted(plan_for(slurm, **LONG), tmp_path / "run")
     wait_step(run, 12)
     node = said("squeue", "-h", "-j", str(job_of(run)), "-o", "%N")
     end_at_once(run)
@@ -213,7 +215,7 @@ def test_one_that_was_killed_with_its_step_goes_on(slurm: Path, own_home: Path, 
 
 def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp_path: Path) -> None:
     """kill -9 of the step's daemon with all below it: Slurm itself would say RUNNING until the time limit."""
-    run = submitted(plan_for(slurm, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
+    run = submitted(plan_for(slurm, **LONG), tmp_path / "run")
     wait_step(run, 12)
     (daemon,) = step_daemons(run, "0")
     for process in (daemon, *daemon.children(recursive=True)):
@@ -291,7 +293,7 @@ def test_two_nodes_learn_what_one_process_does(
 
 
 def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp_path: Path) -> None:
-    changes = {**LONG, "training__epochs": 400.0, "cluster__nodes": 2}
+    changes = {**LONG, "cluster__nodes": 2}
     run = submitted(plan_for(slurm, **changes), tmp_path / "run")
     wait_step(run, 12)
     victim = next(process for process in ranks_of(run) if process.environ()["RANK"] == "1")
