@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,20 @@ def homes_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("LORATUI_HOME", str(folder / "home"))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_carried_along() -> Iterator[None]:
+    """What a file's tests leave is let go, and what stays is looked through no more: each training in this process
+    has Python collect garbage several times, which costs seconds where screens were painted before it.
+    """
+    yield
+    if "textual" in sys.modules:
+        from textual._styles_cache import StylesCache
+
+        StylesCache.get_inner_outer.cache_clear()  # a thousand widgets that are gone, with all that they painted
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
