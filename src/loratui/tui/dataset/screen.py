@@ -18,8 +18,8 @@ from loratui.data.encodings import UTF8
 from loratui.format import one_line
 from loratui.paths import home_short, without_tilde
 from loratui.tui.dataset.empty import ways_to_a_dataset
-from loratui.tui.dataset.facts import MARGINS, fact_lines
-from loratui.tui.dataset.length_picture import bars_height, picture_lines
+from loratui.tui.dataset.facts import MARGINS
+from loratui.tui.dataset.facts_room import facts_and_picture
 from loratui.tui.dataset.lengths import LengthsScreen
 from loratui.tui.dataset.path_field import LONGEST_PATH, PathField
 from loratui.tui.dataset.row_lengths import lengths_now
@@ -122,10 +122,15 @@ class DatasetScreen(StepScreen):
             widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
         width = widget.content_size.width or self.size.width - MARGINS
-        lines = fact_lines(state, view, width, self.size.height)
-        if (proposal := state.plan.proposal) is not None:
-            lines += picture_lines(state.check, proposal, width, bars_height(self.size))
-        widget.update(Content("\n").join(lines))
+        widget.update(Content("\n").join(facts_and_picture(state, view, width, self.size, self._facts_room())))
+
+    def _facts_room(self) -> int | None:
+        """Lines that there are for the facts and the picture; None before they were laid out."""
+        box = self.query_one("#dataset-facts-box")
+        most, main = box.styles.max_height, self.query_one("#dataset-main").size.height
+        if not main or most is None:
+            return None
+        return int(main * most.value / 100) - self.query_one("#dataset-facts", Static).styles.margin.height
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)
