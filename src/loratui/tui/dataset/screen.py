@@ -294,7 +294,9 @@ class DatasetScreen(StepScreen):
 
         lengths = lengths_now(check, proposal)
         steps = [int(row["max_length"]) for row in lengths.ledger]
-        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, steps)
+        prices = length_prices(
+            proposal.spec, proposal.plan, proposal.data, proposal.device, steps, proposal.measurements
+        )
         chosen = await self.app.push_screen_wait(LengthsScreen(lengths, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
             state.choices.set_value("training.max_length", chosen)
