@@ -157,6 +157,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def duration_span(low_seconds: float, high_seconds: float) -> str:
+    """A span of seconds: `8 s to 41 s`; `about 8 s` where both ends are said alike."""
+    low, high = duration(low_seconds), duration(high_seconds)
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
 def age(seconds: float) -> str:
     """How long ago something was, in one unit: `40 s`, `5 min`, `30 h`, `3 d`."""
     if seconds < 60:

@@ -293,6 +293,16 @@ def test_a_mended_run_does_not_become_the_newest(monkeypatch: pytest.MonkeyPatch
     assert find_run("last").name == "new"
 
 
+def test_a_run_was_begun_when_it_was_made_and_not_when_its_worker_was_loaded() -> None:
+    run = create_run(Plan(), name="slow-to-load")
+    made = run.created()
+    os.utime(run.path / "origin.json", (made - 80, made - 80))
+    run.events_path.write_text(encode(make("phase", made, phase="load_model")) + "\n")
+    assert run.created() == pytest.approx(made - 80) == list_runs()[0].created
+    os.utime(run.path / "origin.json", (made + 500, made + 500))  # a copy's files are new
+    assert run.created() == pytest.approx(made)
+
+
 def test_a_run_without_events_began_when_its_oldest_file_was_written() -> None:
     run = create_run(Plan(), name="waiting")
     os.utime(run.log_path, (5.0, 5.0))

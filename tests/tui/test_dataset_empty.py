@@ -9,6 +9,7 @@ import pytest
 from pictured import until
 from textual import events
 from textual.keys import _character_to_key
+from textual.pilot import Pilot
 from textual.widgets import Input
 from wizard import SIZES, dataset_file, screen_text, settled, wizard
 
@@ -44,9 +45,79 @@ async def test_what_begins_a_path_is_typed_and_no_letter_of_it_is_a_command(tmp_
         await pilot.press(*"~/odi.jsonl")  # another try needs no key before it
         await pilot.pause()
         assert field.value.endswith("~/odi.jsonl") and app.state.draft.dataset == tried
-        await pilot.press("escape", "d")
+        await pilot.press("escape")
+        await settled(pilot)
+        assert field.value == tried and "The path stays as it was." in screen_text(app)
+        await pilot.press("d")
         await settled(pilot)
         assert app.state.draft.dataset == "demo"
+
+
+@pytest.mark.parametrize("path", ["rows/x.jsonl", "some-one/data", "Big.csv", "été.json", "names.jsonl", "_kept/b"])
+async def test_a_path_that_is_typed_without_a_key_is_whole(tmp_path: Path, path: str) -> None:
+    """Only / ~ . began one: of others, letters were lost until one was a key."""
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert "a letter that is no key here begins it" in screen_text(app)
+        await type_slowly(pilot, path)
+        field = app.screen.query_one("#path", Input)
+        assert field.value == path and app.screen.name == "dataset" and not app.state.draft.dataset
+        await pilot.press("escape")
+        await settled(pilot)
+        assert not field.value and "No path was taken." in screen_text(app)
+
+
+@pytest.mark.parametrize("slow", [True, False], ids=["slow", "burst"])
+async def test_a_path_that_begins_with_the_key_of_the_demo_is_whole(tmp_path: Path, slow: bool) -> None:
+    """d takes the demo, as the screen says; what follows showed that it was a path, and was lost."""
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    rows = dataset_file(tmp_path / "data" / "mine.jsonl")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        field = app.screen.query_one("#path", Input)
+        path = f"data/..{rows}"
+        if slow:
+            await type_slowly(pilot, path)
+        else:
+            for character in path:
+                app.post_message(events.Key(_character_to_key(character), character))
+            await settled(pilot)
+        assert field.value == path
+        taken = app.state.draft.dataset
+        assert taken == ("demo" if slow else ""), "nothing is lost before enter takes it"
+        await pilot.press("escape")
+        await settled(pilot)
+        assert field.value == taken
+        assert ("The path stays as it was." if slow else "No path was taken.") in screen_text(app)
+        if slow:
+            await pilot.press("a")
+            await pilot.pause()
+            assert field.value == "demo", "a letter among rows begins no path"
+
+
+async def test_a_letter_that_is_a_key_of_the_empty_screen_does_what_it_says(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("i", *"old/rows.jsonl")
+        await pilot.pause()
+        field = app.screen.query_one("#path", Input)
+        assert field.value == "old/rows.jsonl"
+        await pilot.press("escape", "o")
+        await until(pilot, "Open a dataset")
+        await pilot.press("escape")
+        await until(pilot, "No dataset yet.")
+        await pilot.press("d", "right", "a")  # only the very next key is read as part of a path
+        await settled(pilot)
+        assert app.state.draft.dataset == "demo" and field.value == "demo"
+
+
+async def type_slowly(pilot: Pilot[None], words: str) -> None:
+    """Each key after all that the one before did."""
+    for character in words:
+        await pilot.press(_character_to_key(character))
+        await settled(pilot)
 
 
 async def test_what_is_said_of_a_dataset_is_read_to_its_end_at_80_columns(tmp_path: Path) -> None:

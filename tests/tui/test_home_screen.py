@@ -19,6 +19,7 @@ from loratui.runs.listing import RunList
 from loratui.runs.outcome import OutcomeTail
 from loratui.tui.app import LoratuiApp
 from loratui.tui.home.doors import Door
+from loratui.tui.home.screen import HomeScreen
 from loratui.tui.wizard.draft import DEMO, Draft, draft_to_json
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
@@ -273,6 +274,44 @@ async def test_each_run_shows_its_outcome_its_best_figure_and_what_sets_it_apart
         assert "8 → 32" in await until(pilot, "against narrow")  # painted once the list stands
         for widget in app.screen.query("#doors, #runs, #key-bar, .door"):
             assert app.screen.region.contains_region(widget.region) and widget.region.height, widget
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_a_new_run_is_said_and_the_cursor_stays_on_its_own(home: Path, size: tuple[int, int]) -> None:
+    """After ^r the cursor stood on what had been the newest run, and nothing said that another one had come."""
+    three_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "against narrow")
+        await pilot.press("down")
+        await until(pilot, "narrow ")
+        app.open_step("machine")
+        await settled(pilot)
+        record_run(home, "newest", state="finished", created=400.0)
+        await pilot.press("ctrl+r")
+        text = await until(pilot, "✓ New: newest. The cursor stays on narrow.")
+        home_screen = app.screen
+        assert isinstance(home_screen, HomeScreen)
+        assert home_screen.chosen is not None and home_screen.chosen.name == "narrow"
+        assert text.index(" newest ") < text.index(" wide "), "the newest stands first"
+
+
+@pytest.mark.parametrize(("runs", "size"), [(1, (80, 24)), (1, (120, 36)), (2, (120, 36)), (2, (200, 50))])
+async def test_a_long_name_is_told_whole_where_there_is_room(home: Path, runs: int, size: tuple[int, int]) -> None:
+    """It was cut beside a wide column of differences that said nothing, or little."""
+    name = "tiny-model-instruct-qlora-20261126-2230" if size[0] == 120 else "tiny-model-lora-20261126-2230"
+    record_run(home, name, state="finished", created=300.0)
+    if runs > 1:
+        record_run(home, "other", state="finished", created=200.0, values={"lora.r": 8})
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: f"✓ finished  {name} " in shown(app))
+        line = next(one for one in shown(app).splitlines() if f"✓ finished  {name} " in one)
+        assert " ago" in line
+        if size[0] > 80:
+            assert any(bar in line for bar in "▁▂▃▄▅▆▇█"), "its course stands beside it"
+        if runs > 1:
+            assert "rank 8" in shown(app)
 
 
 async def test_a_single_run_differs_in_nothing(home: Path) -> None:

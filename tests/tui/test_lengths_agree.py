@@ -11,6 +11,7 @@ from wizard import dataset_file, screen_text, settled, wizard
 
 from loratui.core.histogram import length_histogram
 from loratui.tui.app import LoratuiApp
+from loratui.tui.review.cards import time_span
 from loratui.tui.wizard.check import Check
 
 
@@ -42,6 +43,29 @@ async def test_lengths_and_recipe_propose_the_same_and_the_current_row_is_marked
         ledger = app.screen.query_one("#ledger", OptionList)
         assert ledger.get_option_at_index(ledger.highlighted or 0).id == str(proposed)
         assert f"Proposed is {proposed:,}" in " ".join(screen_text(app).split())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45)], ids=str)
+async def test_lengths_and_review_tell_one_time(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Lengths said "≤" and the upper end of another sum than Review's."""
+    app = checked(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        app.state.check.take(Check(app.state.check.key(), result=result()))
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        span = time_span(proposal)
+        assert " to " in span
+        await pilot.press("l")
+        await settled(pilot)
+        text = screen_text(app)
+        (now,) = [line for line in text.splitlines() if f"● {proposal.plan.training.max_length:,}" in line]
+        if size[0] == 80:
+            assert "time up to" in text and span.partition(" to ")[2] in now
+        else:
+            assert span in now and "up to" not in text
+        assert "≤" not in text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)], ids=str)

@@ -13,7 +13,7 @@ from loratui.core.moves import Move
 from loratui.tui.frame.change_line import ChangeLine
 from loratui.tui.wizard.change import move_words
 
-NOT_KNOWN = "Not known: the dataset cannot be read. Step 3 chooses another."
+NOT_KNOWN = "Not known: the dataset cannot be read. Choose another."
 
 
 def wrong(folder: Path, kind: str) -> Path:

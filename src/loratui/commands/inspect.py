@@ -12,7 +12,7 @@ from loratui.commands.inspect_problems import problem_lines
 from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import parts_table, shared_lines, table
 from loratui.commands.trust import ask_for_plan, trust_option
-from loratui.format import duration, printable, size
+from loratui.format import duration_span, printable, size
 from loratui.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.models.find import find_model
+    from loratui.runs.measured import read_measurements
 
     if not result["usable"]:
         return
@@ -106,7 +107,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     spec = find_model(plan.model.id, revision=plan.model.revision).spec
     for row, price in zip(
         result["ledger"],
-        length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]]),
+        length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]], read_measurements()),
         strict=True,
     ):
         row |= {
@@ -128,7 +129,7 @@ def ledger_table(result: dict[str, Any]) -> str:
                 f"{row['answer_tokens_lost']:,}",
                 f"{row['without_answer']:,}",
                 size(row["memory"]) if "memory" in row else "–",
-                f"≤ {duration(span[1])}" if span else "–",
+                duration_span(*span) if span else "–",
             ]
         )
     return table(rows, indent="  ", right=frozenset(range(6)))

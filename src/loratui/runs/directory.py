@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import math
@@ -27,6 +26,9 @@ from loratui.runs.waiting import waiting_words
 
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
+
+ORIGIN = "origin.json"
+"""What a run keeps of where it was made, signed with its directory (`runs.origin`)."""
 
 MERGE_NOTE = "merge.json"
 """In a merged model's folder: its proof, and onto which base it was merged."""
@@ -203,21 +205,28 @@ class Run:
         return self._noted(self.machine_path)
 
     def created(self) -> float:
-        """Unix seconds at which the run began: of its first event, or of its oldest file where it has none; 0 where it
-        is gone.
+        """Unix seconds at which the run was begun: its origin was signed when its directory was made, before its worker
+        was loaded and said a word. Of its first event where that is older (a copy's files may be new) or it was never
+        signed, of its oldest file where it has none; 0 where it is gone.
         """
+        signed = self._written(self.path / ORIGIN)
         try:
             with open_regular(self.events_path) as file:
                 first = float(json.loads(file.readline(1 << 20))["time"])
             if not math.isfinite(first):
                 raise ValueError
-            return first
+            return min(first, signed)
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):  # not begun, or torn
-            times = []
-            for kept in self.path.glob("*.*"):
-                with contextlib.suppress(OSError):
-                    times.append(kept.stat().st_mtime)
-            return min(times, default=0.0)
+            first = min(map(self._written, self.path.glob("*.*")), default=math.inf)
+            return first if math.isfinite(first) else 0.0
+
+    @staticmethod
+    def _written(path: Path) -> float:
+        """Unix seconds at which a file was written last; infinite where it is not there."""
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            return math.inf
 
     def fingerprint(self) -> dict[str, Any]:
         """`fingerprint.json`, of which every part is an object; empty before the worker wrote it. RunError where it

@@ -19,9 +19,9 @@ from loratui.core.plan import Plan
 from loratui.files import make_folder, open_own, read_object, write_whole
 from loratui.format import one_line
 from loratui.paths import runs_home, state_home
-from loratui.runs.directory import Run
+from loratui.runs.directory import ORIGIN, Run
 
-NAME = "origin.json"
+NAME = ORIGIN
 INSTALLATION = "installation.json"
 """What a home keeps its secret in."""
 

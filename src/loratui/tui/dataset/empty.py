@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from textual.content import Content
 
+AT_ONCE = "      Or just type it: / ~ . or a letter that is no key here begins it."
 EMPTY = (
     ("o", "opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n      text, also compressed"),
-    ("i", "writes a path or the id of a hub dataset above; enter takes it"),
+    ("i", f"writes a path or the id of a hub dataset above; enter takes it.\n{AT_ONCE}"),
     ("d", "takes the demo: 1,600 orders and the record that each becomes"),
 )
 """The ways to a dataset: key, and what it does."""

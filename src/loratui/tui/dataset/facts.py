@@ -21,12 +21,54 @@ MARGINS = 6
 TALL = 30
 """Lines of a terminal from which on a fact may take MOST_LINES of them; else MOST_LINES_LOW."""
 MOST_LINES, MOST_LINES_LOW = 4, 2
+DOUBT = "▲"
+"""Of the facts that stand without a label below the format."""
 MOST_PARTS, MOST_PARTS_LOW = 8, 3
 """Lines of a table of parts, in a tall terminal and in a low one."""
 
 
-def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
-    """The lines of a dataset that was read. width: columns for them; height: lines of the screen."""
+SHORTENED = ("text", "files", "format", "columns", "pairs", "rows", DOUBT, "asked", "check")
+"""The facts that are cut to one line, the first of them first, where there is no room for all."""
+LEFT_OUT = ("files", "text", "columns")
+"""The facts that are left out where that is not enough."""
+
+
+def fact_lines(
+    state: WizardState, view: DatasetView, width: int, height: int, room: int | None = None
+) -> list[Content]:
+    """What is said of a dataset that was read. width: columns for it; height: lines of the screen; room: lines there
+    are for it, as many as it wants where None.
+    """
+    facts = _facts(state, view, height)
+    most = MOST_LINES if height >= TALL else MOST_LINES_LOW
+    lines = [(label, _lines(label, content, width, most)) for label, content in facts]
+
+    def too_many() -> bool:
+        return room is not None and sum(line_count(content) for _, content in lines) > room
+
+    for yields in SHORTENED:
+        if too_many():
+            cut = [(label, _lines(label, content, width, 1)) for label, content in facts]
+            lines = [one if one[0] == yields else other for one, other in zip(cut, lines, strict=True)]
+    for left in LEFT_OUT:
+        if too_many():
+            lines = [one for one in lines if one[0] != left]
+    return [content for _, content in lines]
+
+
+def line_count(content: Content) -> int:
+    """Lines that content takes."""
+    return content.plain.count("\n") + 1
+
+
+def _lines(label: str, content: Content, width: int, most: int) -> Content:
+    if label == "parts":
+        return content
+    return labelled("" if label == DOUBT else label, content, width, most + (label == "check" and most > 1))
+
+
+def _facts(state: WizardState, view: DatasetView, height: int) -> list[tuple[str, Content]]:
+    """Each fact with its label."""
     shown = view.shown(state.dataset.objective)
     recognition, found = shown.recognition, shown.found
     pairs, facts = recognition.pairs, view.counted(state.dataset.objective)
@@ -58,7 +100,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
                 ),
             ),
             ("columns", Content.assemble((mapping, "$foreground"), (unused, "$text-muted"))),
-            *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
+            *((DOUBT, Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
         ]
     facts_of: list[tuple[str, Content]] = [
         *read,
@@ -72,8 +114,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
     if found.note:
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
-    most = MOST_LINES if height >= TALL else MOST_LINES_LOW
-    return [content if label == "parts" else labelled(label, content, width, most) for label, content in facts_of]
+    return facts_of
 
 
 def text_words(result: dict[str, Any], max_length: int) -> str:

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.format import duration, one_line, size
+from loratui.format import duration, duration_span, one_line, size
 from loratui.tui.common.filter_list import columns
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ QUANTILES = {"min": "shortest", "median": "half within", "p90": "90 %", "p95": "
 
 WIDE = 80
 """Columns of the ledger from which its heads are written out."""
+WHOLE_SPAN = 102
+"""Columns from which a time is told from its lowest to its highest; else only the highest, and the head says so."""
+UP_TO = "time up to"
 
 
 def cells(
@@ -34,8 +37,8 @@ def cells(
 ) -> list[tuple[Content | str, int]]:
     """The right-hand columns of one line of the ledger."""
     if width < WIDE:
-        return [(cut, 8), (lost, 9), (nothing, 8), (memory, 10), (time.removeprefix("≤ "), 10)]
-    return [(cut, 8), (lost, 18), (nothing, 8), (memory, 10), (time, 12)]
+        return [(cut, 8), (lost, 9), (nothing, 8), (memory, 10), (time, len(UP_TO))]
+    return [(cut, 8), (lost, 18), (nothing, 8), (memory, 10), (time, 26 if width >= WHOLE_SPAN else 12)]
 
 
 class LengthsScreen(ModalScreen[int]):
@@ -89,7 +92,14 @@ class LengthsScreen(ModalScreen[int]):
         head = columns(
             width,
             Content("  maximum" if width < WIDE else "  maximum length"),
-            *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"),
+            *cells(
+                width,
+                "rows cut",
+                "answer tokens lost" if width >= WIDE else "lost",
+                "all lost",
+                "memory",
+                "time" if width >= WHOLE_SPAN else UP_TO,
+            ),
         )
         self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))
         ledger.clear_options()
@@ -116,7 +126,10 @@ class LengthsScreen(ModalScreen[int]):
             memory = Content.assemble(
                 (size(price.memory_bytes), ""), (" ✓" if price.fits else " ✗", "$success" if price.fits else "$error")
             )
-        time = duration(price.high_seconds) if price is not None and price.high_seconds is not None else "–"
+        time = "–"
+        if price is not None and price.low_seconds is not None and price.high_seconds is not None:
+            span = price.low_seconds, price.high_seconds
+            time = duration_span(*span) if width >= WHOLE_SPAN else duration(span[1])
         lost, nothing = row.get("answer_tokens_lost"), row.get("without_answer")
         trained = self.lengths.trained_tokens
         share = f" ({lost / trained:.0%})" if trained and lost and width >= WIDE else ""
@@ -129,7 +142,7 @@ class LengthsScreen(ModalScreen[int]):
                 "–" if lost is None else f"{lost:,}{share}",
                 "–" if nothing is None else f"{nothing:,}",
                 memory,
-                f"≤ {time}" if time != "–" else time,
+                time,
             ),
         )
 

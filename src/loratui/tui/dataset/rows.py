@@ -16,6 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
+from loratui.tui.dataset.path_field import PathField
 from loratui.tui.dataset.row_parts import row_content
 from loratui.tui.keys import bindings
 
@@ -78,11 +79,11 @@ class RowBrowser(VerticalScroll):
     def _forward_event(self, event: events.Event) -> None:
         # Here the app hands out keys, one by one. Of a burst (typed fast, or over a slow line) it hands out many before
         # a widget answers the first, so the focus has to move before the second one.
-        if isinstance(event, events.Key) and self.preview is None:
-            begin = getattr(self.screen, "begin_path", None)
-            if begin is not None and begin(event.character) and self.screen.focused is not None:
-                self.screen.focused._forward_event(event)
-                return
+        if isinstance(event, events.Key):
+            for field in self.screen.query(PathField):
+                if field.begins_with(event):
+                    field._forward_event(event)
+                    return
         super()._forward_event(event)
 
     def take(self, preview: Preview | None, otherwise: Content) -> None:

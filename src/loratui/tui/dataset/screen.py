@@ -18,16 +18,15 @@ from loratui.data.encodings import UTF8
 from loratui.format import one_line
 from loratui.paths import home_short, without_tilde
 from loratui.tui.dataset.empty import ways_to_a_dataset
-from loratui.tui.dataset.facts import MARGINS, fact_lines
-from loratui.tui.dataset.length_picture import bars_height, picture_lines
+from loratui.tui.dataset.facts import MARGINS
+from loratui.tui.dataset.facts_room import facts_and_picture
 from loratui.tui.dataset.lengths import LengthsScreen
+from loratui.tui.dataset.path_field import LONGEST_PATH, PathField
 from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.wizard.mixing import PARTS, dataset_named, parts_now
-
-PATH_BEGINS = "/~."
 
 
 class DatasetScreen(StepScreen):
@@ -49,16 +48,13 @@ class DatasetScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        field = Input(placeholder="a file, a folder, or the id of a hub dataset", id="path", select_on_focus=False)
-        field.border_title = Content("dataset")
-        yield field
+        yield PathField()
         with Container(id="dataset-main"):
             with VerticalScroll(id="dataset-facts-box", can_focus=False):
                 yield Static(id="dataset-facts")
             yield RowBrowser()
 
     def on_mount(self) -> None:
-        self.query_one("#path", Input).cursor_blink = False
         state = self.app.state
         self.hear(state.plan.changed, self._plan_changed)
         self.hear(state.check.changed, self._check_changed)
@@ -73,42 +69,33 @@ class DatasetScreen(StepScreen):
         self._plan_changed()
         self.query_one(RowBrowser).draw()
 
+    @property
+    def path_field(self) -> PathField:
+        """The field of the path."""
+        return self.query_one(PathField)
+
     def shown(self) -> None:
-        self._show_dataset()
+        self.path_field.forget()
         self.set_focus(self.query_one("#row"))
+        self._show_dataset()
 
     def on_key(self, event: events.Key) -> None:
-        """As `begin_path`, where nothing has the focus."""
-        if self.begin_path(event.character):
+        """As the rows hand on what begins a path, where nothing has the focus."""
+        if self.path_field.begins_with(event):
             event.prevent_default()
             event.stop()
-            self.query_one("#path", Input).insert_text_at_cursor(event.character or "")
-
-    def begin_path(self, character: str | None) -> bool:
-        """What begins a path goes to the path while there are no rows, and all that follows with it: no letter of it
-        is to be a command. False where this begins none.
-        """
-        field = self.query_one("#path", Input)
-        if character is None or character not in PATH_BEGINS or self.app.state.dataset.view or field.has_focus:
-            return False
-        field.value = ""
-        self.set_focus(field)
-        return True
+            self.path_field.insert_text_at_cursor(event.character or "")
 
     def on_paste(self, event: events.Paste) -> None:
         """A pasted path goes into the path, wherever one stands."""
-        if not self.query_one("#path").has_focus:
+        if not self.path_field.written_in:
             event.stop()
-            field = self.query_one("#path", Input)
-            field.value = one_line(event.text.strip(), 400)
-            field.cursor_position = len(field.value)
-            self.set_focus(field)
+            self.path_field.write(one_line(event.text.strip(), LONGEST_PATH))
 
     def _show_dataset(self) -> None:
         """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
         state = self.app.state
-        with self.prevent(Input.Changed):
-            self.query_one("#path", Input).value = one_line(dataset_named(state.draft), 400)
+        self.path_field.show()
         self._show_facts()
         self._show_rows()
         self.say(self._problem(state.dataset.problem), "error")
@@ -135,10 +122,15 @@ class DatasetScreen(StepScreen):
             widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
         width = widget.content_size.width or self.size.width - MARGINS
-        lines = fact_lines(state, view, width, self.size.height)
-        if (proposal := state.plan.proposal) is not None:
-            lines += picture_lines(state.check, proposal, width, bars_height(self.size))
-        widget.update(Content("\n").join(lines))
+        widget.update(Content("\n").join(facts_and_picture(state, view, width, self.size, self._facts_room())))
+
+    def _facts_room(self) -> int | None:
+        """Lines that there are for the facts and the picture; None before they were laid out."""
+        box = self.query_one("#dataset-facts-box")
+        most, main = box.styles.max_height, self.query_one("#dataset-main").size.height
+        if not main or most is None:
+            return None
+        return int(main * most.value / 100) - self.query_one("#dataset-facts", Static).styles.margin.height
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)
@@ -168,9 +160,8 @@ class DatasetScreen(StepScreen):
             self.set_focus(self.query_one("#row"))
 
     def action_write(self) -> None:
-        """Write a path: the first letter takes the place of the one that stands there, an arrow goes on in it."""
-        field = self.query_one("#path", Input).focus()
-        field.select_all()
+        """Write a path."""
+        self.path_field.write_over()
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""
@@ -303,7 +294,9 @@ class DatasetScreen(StepScreen):
 
         lengths = lengths_now(check, proposal)
         steps = [int(row["max_length"]) for row in lengths.ledger]
-        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, steps)
+        prices = length_prices(
+            proposal.spec, proposal.plan, proposal.data, proposal.device, steps, proposal.measurements
+        )
         chosen = await self.app.push_screen_wait(LengthsScreen(lengths, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
             state.choices.set_value("training.max_length", chosen)
@@ -374,7 +367,9 @@ class DatasetScreen(StepScreen):
 
     def action_cancel(self) -> None:
         """Leave the path; else stop checking."""
-        if self.query_one("#path").has_focus:
+        if self.path_field.written_in:
+            if self.path_field.put_back():
+                self.say("The path stays as it was." if self.path_field.value else "No path was taken.")
             self.set_focus(self.query_one("#row"))
         else:
             self.app.stop_check()

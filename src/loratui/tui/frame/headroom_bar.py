@@ -251,14 +251,17 @@ class HeadroomBar(Static):
         )
         return Content.assemble(first, "\n", parts)
 
+    def _another(self, number: int, step: str) -> str:
+        return "Choose another." if self.screen.name == step else f"Step {number} chooses another."
+
     def _waiting(self) -> str:
         state = self.app.state
         if not state.draft.model:
             return "Choose a model to see what training it takes."
         if state.model.problem:
-            return "Not known: there is no such model. Step 2 chooses another."
+            return f"Not known: there is no such model. {self._another(2, 'model')}"
         if state.dataset.problem:
-            return "Not known: the dataset cannot be read. Step 3 chooses another."
+            return f"Not known: the dataset cannot be read. {self._another(3, 'dataset')}"
         if state.plan.problem:
             return one_line(state.plan.problem)
         return "Looking at the machine and the model …"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ from loratui.tui.training.run_state import LOOKS
 AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
-LEAST_APART = 14
-"""Columns that what tells runs apart keeps: `rate 1.25e-4`, whole."""
+LEAST_APART, HEAD_APART = 14, 11
+"""Columns that what tells runs apart keeps where it has so much to say (`rate 1.25e-4`, whole), and those of its head.
+"""
+SHORT_CURVES = (10, 8)
+"""Columns of a course beside long names."""
 MORE_LOOKS = {word: ("✗", word, "$error") for word in ("diverged", "spoilt")}
 BAD = ("failed", "lost", "diverged", "spoilt")
 
@@ -45,33 +49,40 @@ class Cells:
     apart: int
 
 
-def cells(width: int, longest: int = 0) -> Cells:
+def cells(width: int, longest: int = 0, apart: int = LEAST_APART) -> Cells:
     """How a line of this width is divided: what tells runs apart gets what the figures leave.
 
-    longest: characters of the longest name, which is told whole where there is room for it and some differences.
+    longest: characters of the longest name, which is told whole where there is room for it and some differences; its
+    course becomes shorter for it. apart: columns that the longest first difference wants, 0 where
+    there is none.
     """
     bar = 10 if width >= 116 else 0
     loss = FIGURE_CELLS if width >= 90 else 0
-    curve = GLIMPSE_POINTS + 2 if width >= 100 else 0
-    left = width - STATE_CELLS - (bar + 6) - loss - FIGURE_CELLS - 2 - curve - AGE_CELLS
+    whole = GLIMPSE_POINTS + 2 if width >= 100 else 0
+    left = width - STATE_CELLS - (bar + 6) - loss - FIGURE_CELLS - 2 - AGE_CELLS
+    least = min(LEAST_APART, max(HEAD_APART, apart)) if apart else 0
+    shorter = (curve for curve in (whole, *(SHORT_CURVES if whole else ())) if longest + 2 <= left - curve - least)
+    curve = next(shorter, whole)
+    left -= curve
     name = min(36, max(16, left // 2 if width >= 100 else left * 3 // 5))
-    name = max(name, min(longest + 2, left - LEAST_APART))
-    return Cells(name, bar, loss, curve, max(0, left - name))
+    name = max(name, min(longest + 2, left - least))
+    return Cells(name, bar, loss, curve, left - name) if left - name >= HEAD_APART else Cells(left, bar, loss, curve, 0)
 
 
-def name_cells(width: int, longest: int) -> int:
+def name_cells(width: int, longest: int, apart: int = LEAST_APART) -> int:
     """Columns of a name in a line."""
-    return cells(width, longest).name - 2
+    return cells(width, longest, apart).name - 2
 
 
-def heading(width: int, longest: int = 0, *, alone: bool = False) -> str:
+def heading(width: int, longest: int = 0, apart: int = LEAST_APART, *, alone: bool = False) -> str:
     """The columns' names over `row`; both as `cells` takes them. alone: one run differs from nothing."""
-    part = cells(width, longest)
+    part = cells(width, longest, apart)
+    differs = ("made of" if alone else "differs in") if part.apart else ""
     loss = f"{'loss':>{part.loss}}" if part.loss else ""
     course = f"{'course':<{part.curve}}" if part.curve else ""
     return (
         f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
-        f"{course}{'made of' if alone else 'differs in':<{part.apart}}"[: width - AGE_CELLS]
+        f"{course}{differs:<{part.apart}}"[: width - AGE_CELLS]
         + f"{'begun':>{AGE_CELLS}}"
     )
 
@@ -84,13 +95,15 @@ def row(
     marked: bool = False,
     now: float | None = None,
     longest: int = 0,
+    room_apart: int = LEAST_APART,
     shorts: Mapping[str, str] | None = None,
 ) -> Content:
     """One run in one line: state, name, progress, last loss, best held-out loss, its course, what sets it apart (as
-    much of it as there is room for), and when it was begun. shorts: the names as `told_apart` shortens them.
+    much of it as there is room for), and when it was begun. room_apart: as `cells` takes it. shorts: the names as
+    `told_apart` shortens them.
     """
-    part = cells(width, longest)
-    short = shorts or told_apart([one_line(line.summary.name)], name_cells(width, longest))
+    part = cells(width, longest, room_apart)
+    short = shorts or told_apart([one_line(line.summary.name)], name_cells(width, longest, room_apart))
     summary, status = line.summary, line.summary.status
     glyph, word, color = look_of(line.state)
     share = min(1.0, status.step / status.total) if status.total else 0.0
@@ -109,11 +122,18 @@ def row(
         (f" {share:4.0%} ", "$text-muted"),
         (f"{loss_text(loss):>{part.loss}}" if part.loss else "", "$text-muted"),
         (f"{loss_text(best.loss if best else None):>{FIGURE_CELLS}}  ", "$foreground"),
-        (f"{sparkline(line.losses):<{part.curve}}" if part.curve else "", "$accent"),
+        (f"{sparkline(_thinned(line.losses, part.curve - 2)):<{part.curve}}" if part.curve else "", "$accent"),
         (f"{_fitting(apart, part.apart - 2):<{part.apart}}" if part.apart else "", "$text-muted"),
     ]
     parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
     return Content.assemble(*parts)
+
+
+def _thinned(losses: Sequence[float], most: int) -> Sequence[float]:
+    """The losses, or of too many the means of two or three that follow each other."""
+    step = max(1, math.ceil(len(losses) / most))
+    parts = [losses[max(0, end - step) : end] for end in range(len(losses), 0, -step)]
+    return [sum(part) / len(part) for part in reversed(parts)]
 
 
 def _fitting(words: Sequence[str], width: int) -> str:

@@ -104,18 +104,21 @@ class RunList(Vertical):
         width = max(60, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]
         longest = max(map(len, names))
-        self.query_one("#columns", Static).update(Content(heading(width, longest, alone=len(names) == 1)))
-        shorts = told_apart([one_line(name) for name in names], name_cells(width, longest))
+        alone, differences = len(names) == 1, [look.sets_apart(line) for line in look.lines]
+        apart = 0 if alone else max((len(words[0]) + 2 for words in differences if words), default=0)
+        self.query_one("#columns", Static).update(Content(heading(width, longest, apart, alone=alone)))
+        shorts = told_apart([one_line(name) for name in names], name_cells(width, longest, apart))
         contents = [
             row(
                 line,
                 width,
-                look.sets_apart(line),
+                words,
                 marked=line.summary.name == self._marked,
                 longest=longest,
+                room_apart=apart,
                 shorts=shorts,
             )
-            for line in look.lines
+            for line, words in zip(look.lines, differences, strict=True)
         ]
         if names != [option.id for option in rows.options]:
             kept = self._name_at(rows.highlighted)

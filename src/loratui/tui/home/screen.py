@@ -15,6 +15,7 @@ from textual.widgets import OptionList, Static
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.home.arrivals import Arrivals
 from loratui.tui.home.doors import Door, Doors, Way, ways_on
 from loratui.tui.home.experiments import ExperimentLines
 from loratui.tui.home.more import RunMore, curve_of
@@ -75,6 +76,7 @@ class HomeScreen(StepScreen):
         self._where = self._door = ""
         self._awaited = False
         """Whether somebody went to the runs before they were read."""
+        self._arrivals = Arrivals()
         self._marked: RunSummary | None = None
         """The first of two runs to be compared."""
 
@@ -200,6 +202,8 @@ class HomeScreen(StepScreen):
                 more = look.more
                 self._renew_followed(look)
                 self.listed.show(look, self._marked.name if self._marked is not None else "")
+                if came := self._arrivals.words(look, self.chosen.name if self.chosen is not None else ""):
+                    self.say(came, "done")
                 if look.lines and self._awaited:
                     self._to_the_runs()
                 if not look.lines and not isinstance(self.focused, Door):

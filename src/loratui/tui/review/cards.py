@@ -10,7 +10,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.format import count, duration, number_text, one_line, size, value_text
+from loratui.format import count, duration_span, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
 from loratui.tui.wizard.mixing import dataset_named
@@ -179,8 +179,7 @@ def time_span(proposal: Proposal) -> str:
     """How long it takes: `8 s to 41 s`; empty where that is not known."""
     if proposal.time is None:
         return ""
-    low, high = map(duration, proposal.time.whole_seconds)
-    return f"about {low}" if low == high else f"{low} to {high}"
+    return duration_span(*proposal.time.whole_seconds)
 
 
 def together_words(proposal: Proposal) -> str:
