@@ -390,3 +390,22 @@ async def test_figures_follow_the_room_that_the_news_leave(home: Path, size: tup
         assert screen.followed is not None
         await until(pilot, lambda: figures.content.plain == screen._facts(screen.followed).plain)  # type: ignore[arg-type]
         assert figures.content.plain.count("\n") < figures.content_size.height
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_without_a_step_has_no_empty_axes(home: Path, size: tuple[int, int]) -> None:
+    """Its charts had axes from 0 to 1."""
+    ended = make("stopped", BEGAN + 90, step=0, checkpoint="")
+    run = record_run(home, state="stopped", steps=0, more=[ended])
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=size) as pilot:
+        text = await until(pilot, "no step was made")
+        assert text.count("no step was made") == (4 if size[1] >= 30 else 1), text
+        assert "0.50" not in text and "───375" not in text, text
+
+
+async def test_few_words_below_the_curves_take_few_rows(home: Path) -> None:
+    """At 120 x 36 six rows were blank."""
+    run = record_run(home)
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(120, 36)) as pilot:
+        await until(pilot, "two large pizzas")
+        assert pilot.app.screen.query_one("#news").size.height == 2

@@ -52,6 +52,8 @@ class Picture:
     """Points of their own, drawn as diamonds: evaluations."""
     ticks: tuple[float, ...] = ()
     """Places marked on the x axis: checkpoints."""
+    nothing: str = ""
+    """What stands in the middle instead of axes; empty: there is, or may come, something to draw."""
     log: bool = False
     from_zero: bool = False
     format: Callable[[float], str] = field(default=lambda value: f"{value:.3g}")
@@ -131,6 +133,9 @@ def draw(picture: Picture, width: int, height: int) -> list[list[Cell]]:
     """The picture as `height` rows of `width` cells: labels on the left, the x axis below."""
     if width < 12 or height < 3:
         return [[(" ", "")] * width for _ in range(height)]
+    if picture.nothing:
+        blank, told = [(" ", "")] * width, f"{picture.nothing[:width]:^{width}}"
+        return [[(letter, "axis") for letter in told] if row == height // 2 else [*blank] for row in range(height)]
     low, high = _bounds(picture)
     rows = height - 1
     labels = _labels(picture, low, high, rows)
