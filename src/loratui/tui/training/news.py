@@ -90,8 +90,10 @@ def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]
     trial = followed.trial
     if trial is not None and trial.open:
         return []
-    onward = " goes on from there" if trial is None else " trains it to the end from there"
-    return [(RUN["resume"], "bold $footer-key-foreground"), onward if ended.step else " starts it again"]
+    last = None if ended.checkpoint else followed.run.last_checkpoint()  # of an earlier worker
+    place = "there" if ended.checkpoint else f"step {step_of(last):,}" if last else ""
+    onward = f" goes on from {place}" if trial is None else f" trains it to the end from {place}"
+    return [(RUN["resume"], "bold $footer-key-foreground"), onward if place else " starts it again"]
 
 
 def _sample_line(sample: Sample) -> Content:
