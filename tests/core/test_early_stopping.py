@@ -88,7 +88,9 @@ def test_the_interval_is_told() -> None:
     words = undecided_words(3, few)
     assert "3 rows" in words and "goes on" in words
     past = undecided_afterwards(words, finished=True)
-    assert past.endswith("training went on, and the checkpoint with the lowest loss is the result.") and "3 rows" in past
+    assert (
+        past.endswith("training went on, and the checkpoint with the lowest loss is the result.") and "3 rows" in past
+    )
     assert undecided_afterwards(words, finished=False).endswith("3 rows): training went on.")
 
 

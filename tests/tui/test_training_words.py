@@ -60,9 +60,7 @@ def test_speed_stands_with_its_unit_where_lines_run_short() -> None:
 )
 async def test_what_was_foretold_of_a_run_that_is_over_is_past(home: Path, state: str, past: str) -> None:
     few = Change(step=40, before=2.0, difference=0.05, low=0.012, high=0.088, rows=3)
-    noise = make(
-        "finding", BEGAN + 40, finding=UNDECIDED, severity="info", step=140, message=undecided_words(3, few)
-    )
+    noise = make("finding", BEGAN + 40, finding=UNDECIDED, severity="info", step=140, message=undecided_words(3, few))
     run = record_run(home, state=state, more=[noise])
     told = CliRunner().invoke(loratui, ["runs", "findings", run.name]).output
     assert past in told and "goes on" not in told and "will be" not in told, told

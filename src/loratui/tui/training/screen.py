@@ -256,7 +256,11 @@ class TrainingScreen(StepScreen):
         loss = loss_picture(record, log=self.log_axis, cursor=self.window.cursor, span=span)
         chart.show(replace(loss, nothing=nothing))
         if self.query_one("#small").display:
-            for name, curve in (("rate", record.learning_rate), ("gradient", record.grad_norm), ("speed", record.speed)):
+            for name, curve in (
+                ("rate", record.learning_rate),
+                ("gradient", record.grad_norm),
+                ("speed", record.speed),
+            ):
                 small = small_picture(record, curve, self.window.cursor, span)
                 self.query_one(f"#{name}", Chart).show(replace(small, nothing=nothing))
         self._put_news(followed)
