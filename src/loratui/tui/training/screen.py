@@ -34,7 +34,7 @@ from loratui.tui.training.figures import fitting_figures
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.gauges import gauge_lines, gauges
 from loratui.tui.training.history_lines import history_lines
-from loratui.tui.training.news import fitted, news, rows_of
+from loratui.tui.training.news import fitted, news, rows_for_news, rows_of
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import headline, progress_bar
 from loratui.tui.training.stages import stage_lines
@@ -269,11 +269,10 @@ class TrainingScreen(StepScreen):
 
     def _put_news(self, followed: Followed) -> None:
         """What is told of the run, in as many rows as its sentences take and the curves can spare."""
-        tall, wide = self.has_class("-tall"), self.has_class("-very-wide")
-        least, most = (6 if wide else 2, 8) if tall else (3, 6)
+        least, most, wished = rows_for_news(self.size.height, wide=self.has_class("-very-wide"))
         state = self.app.state
         drafted = state.draft.run == str(followed.run.path) and state.done("training")
-        lines = news(followed, self.size.width, least, drafted=drafted)
+        lines = news(followed, self.size.width, wished, drafted=drafted)
         rows = min(max(least, rows_of(lines, self.size.width)), most)
         widget = self.query_one("#news")
         if widget.styles.height is None or widget.styles.height.value != rows:
