@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from loratui.core.diagnosis import Curves, diagnose
-from loratui.core.early_stopping import Change, change, end_words, ends, interval_words, undecided_words
+from loratui.core.early_stopping import (
+    Change,
+    change,
+    end_words,
+    ends,
+    interval_words,
+    undecided_afterwards,
+    undecided_words,
+)
 from loratui.core.plan import Plan
 from loratui.core.quantiles import student_quantile
 
@@ -77,7 +85,13 @@ def test_the_interval_is_told() -> None:
     assert interval_words(since) == "95 % between +0.012 and +0.088, 1,234 rows"
     assert interval_words(since) in end_words(3, 40, since) and "risen" in end_words(3, 40, since)
     few = since.model_copy(update={"rows": 3})
-    assert "3 rows" in undecided_words(3, few) and "goes on" in undecided_words(3, few)
+    words = undecided_words(3, few)
+    assert "3 rows" in words and "goes on" in words
+    past = undecided_afterwards(words, finished=True)
+    assert (
+        past.endswith("training went on, and the checkpoint with the lowest loss is the result.") and "3 rows" in past
+    )
+    assert undecided_afterwards(words, finished=False).endswith("3 rows): training went on.")
 
 
 def curves(**more: object) -> Curves:

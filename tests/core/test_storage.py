@@ -49,7 +49,7 @@ def test_disk_that_is_too_small_is_said_with_a_mend() -> None:
     need = disk_need(spec, plan)
     assert disk_warning(spec, plan, int(need.total_bytes * 1.2)) == ""
     warning = disk_warning(spec, plan, need.total_bytes)
-    assert "3 checkpoints" in warning and "saving.keep" in warning and "LORATUI_HOME" in warning
+    assert "3 saves of" in warning and "saving.keep" in warning and "LORATUI_HOME" in warning
 
 
 def test_proposal_warns_of_the_disk() -> None:

@@ -12,7 +12,7 @@ from recorded_run import BEGAN, record_run
 
 from loratui.runs import control, resume
 from loratui.runs.directory import Run
-from loratui.runs.events import make
+from loratui.runs.events import encode, make
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training.history import loss_glimpse, sparkline
 from work_done import calls_of
@@ -191,7 +191,7 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
         assert "Rate used, highest → last" in text and "0.25 → 0.25" in text, (
             "what the steps had, whatever the plans say"
         )
-        assert "━━ second" in text and "━━ first" in text and "best evaluation" in text
+        assert "━━ second" in text and "━━ first" in text and "best held-out" in text
 
 
 async def test_two_runs_with_the_same_losses_are_said_to_have_them(home: Path) -> None:
@@ -210,3 +210,39 @@ async def test_two_runs_with_the_same_losses_are_said_to_have_them(home: Path) -
         await until(pilot, "is marked")
         await pilot.press("down", "equals_sign")
         assert "Equal up to" not in await until(pilot, "━━ third")
+
+
+async def test_compared_runs_are_followed_and_judged(home: Path) -> None:
+    """The panel was a snapshot, and left the judgement to its reader."""
+    first = record_run(home, "first", created=1.0)
+    record_run(home, "second", values={"lora.r": 32}, created=2.0, state="finished")
+    for run in (first, Run(home / "runs" / "second")):
+        run.fingerprint_path.write_text(json.dumps({"data": {"held_out": "same", "digest": 2}}))
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "first")
+        await pilot.press("equals_sign")
+        await until(pilot, "is marked")
+        await pilot.press("down", "equals_sign")
+        await until(pilot, "Held out they cannot be told apart so far")
+        with first.events_path.open("a") as file:
+            file.write(encode(make("step", BEGAN + 50, step=143, loss=0.3)) + "\n")
+            file.write(encode(make("eval", BEGAN + 51, step=143, loss=0.0101, rows=40, best=True)) + "\n")
+        await until(pilot, "first is better held out so far: 0.0101 nats a token")
+        text = " ".join(shown(app).replace("│", "").split())
+        assert "They differ in Rank." in text and "step 143" in text and "best held-out 0.0101" in text, text
+
+
+async def test_what_differs_stands_in_columns(home: Path) -> None:
+    record_run(home, "first", values={"lora.r": 8, "training.scheduler": "constant"}, created=1.0)
+    record_run(home, "second", values={"lora.r": 32, "training.scheduler": "cosine"}, created=2.0)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "first")
+        await pilot.press("equals_sign")
+        await until(pilot, "is marked")
+        await pilot.press("down", "equals_sign")
+        lines = (await until(pilot, "Rank  ")).splitlines()
+        rank = next(line for line in lines if "Rank  " in line)
+        scheduler = next(line for line in lines if "Scheduler" in line or "Schedule  " in line)
+        assert rank.index("8") == scheduler.index("constant") and "32" in rank and "cosine" in scheduler

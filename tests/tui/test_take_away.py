@@ -422,3 +422,23 @@ async def test_the_list_follows_the_terminals_size_also_below_a_question(run: Ru
         for width, height in ((200, 50), (80, 24), (120, 36)):
             await pilot.resize_terminal(width, height)
             await until(pilot, lambda: re.search(r"✓ Adapter +[\d.]+ KiB", shown(pilot.app)) is not None)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_command_can_be_read_whole_and_copied(run: Run, size: tuple[int, int]) -> None:
+    """At 80 x 24 it was cut behind its first lines, which a key showed."""
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, "further")
+        screen = app.screen
+        assert isinstance(screen, take_away.TakeAwayScreen) and screen.chosen is not None
+        line = "".join(screen.chosen.line.split())
+
+        def read() -> str:
+            """What stands in the box, without its blanks."""
+            rows = [row.rsplit("│", 2)[-2] for row in shown(app).splitlines() if row.count("│") > 1]
+            return "".join("".join(rows).split())
+
+        await until(pilot, lambda: line in read())
+        await pilot.press("y")
+        assert app.clipboard == screen.chosen.line

@@ -187,3 +187,22 @@ def test_the_loss_at_the_lines_end_is_the_smoothed_loss_that_stands_beside_it() 
     record.take([make("step", float(step), step=step, loss=0.00061) for step in range(1, 20)])
     text = "\n".join(as_text(draw(loss_picture(record), 60, 12)))
     assert " 0.0006" in text and loss_text(record.smoothed_loss) == "0.0006"
+
+
+def test_a_curves_newest_value_is_written_over_nothing_that_is_drawn() -> None:
+    """Of two runs the longer one's curve was overprinted by the value at the shorter one's end."""
+    xs = list(range(1, 101))
+    level = [Bucket(1.0, 1.0, 1.0) for _ in xs]
+    longer, shorter = Line(xs, level, "second"), Line(xs[:40], level[:40], "smooth")
+    grid = draw(
+        Picture(lines=(longer, shorter), x_end=120.0, from_zero=True, format=lambda value: f"{value:.2f}"), 80, 12
+    )
+    alone = draw(Picture(lines=(longer,), x_end=120.0, from_zero=True, format=lambda value: f"{value:.2f}"), 80, 12)
+    dotted = {
+        (y, x) for y, row in enumerate(alone) for x, cell in enumerate(row) if cell[1] == "second" and cell[0] > "⠀"
+    }
+    assert dotted and all(grid[y][x][0] > "⠀" for y, x in dotted)
+    written = [
+        "".join(cell[0] if cell[1] == style else " " for cell in row) for row in grid for style in ("smooth", "second")
+    ]
+    assert sum("1.00" in row for row in written) == 2

@@ -390,3 +390,46 @@ async def test_figures_follow_the_room_that_the_news_leave(home: Path, size: tup
         assert screen.followed is not None
         await until(pilot, lambda: figures.content.plain == screen._facts(screen.followed).plain)  # type: ignore[arg-type]
         assert figures.content.plain.count("\n") < figures.content_size.height
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_without_a_step_has_no_empty_axes(home: Path, size: tuple[int, int]) -> None:
+    """Its charts had axes from 0 to 1."""
+    ended = make("stopped", BEGAN + 90, step=0, checkpoint="")
+    run = record_run(home, state="stopped", steps=0, more=[ended])
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=size) as pilot:
+        text = await until(pilot, "no step was made")
+        assert text.count("no step was made") == (4 if size[1] >= 30 else 1), text
+        assert "0.50" not in text and "───375" not in text, text
+
+
+async def test_few_words_below_the_curves_take_few_rows(home: Path) -> None:
+    """At 120 x 36 six rows were blank."""
+    run = record_run(home)
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(120, 36)) as pilot:
+        await until(pilot, "two large pizzas")
+        assert pilot.app.screen.query_one("#news").size.height == 2
+
+
+async def test_a_low_screen_has_its_curve_and_figures(home: Path) -> None:
+    """At 60 x 15 both were frames without anything in them."""
+    run = record_run(home)
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(60, 15)) as pilot:
+        text = await until(pilot, "◆")
+        chart, facts = pilot.app.screen.query_one("#loss", Chart), pilot.app.screen.query_one("#facts", StillText)
+        assert chart.size.height >= 3 and facts.content_size.height >= 3, text
+        await until(pilot, "held out")
+
+
+async def test_a_large_screen_has_more_answers_instead_of_blank_rows(home: Path) -> None:
+    answers = [
+        make("sample", BEGAN + 40, step=142, prompt=f"order {number}", answer=f"answer {number}") for number in range(9)
+    ]
+    run = record_run(home, more=answers)
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(200, 50)) as pilot:
+        text = await until(pilot, "answer 5")
+        assert "answer 6" not in text and pilot.app.screen.query_one("#news").size.height == 6
+    few = record_run(home, "few")
+    async with LoratuiApp(screen="training", run=str(few.path)).run_test(size=(200, 50)) as pilot:
+        await until(pilot, "two large pizzas")
+        assert pilot.app.screen.query_one("#news").size.height == 2

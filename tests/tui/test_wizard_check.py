@@ -44,7 +44,7 @@ def test_the_worst_comes_first() -> None:
     words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"duplicate": 319}}, 32)
     assert (
         "2 rows longer than 32 tokens are cut" in words
-        and "319 problems: e lists them" in words
+        and words.startswith("▲ 319 problems: e lists them · ✓ every answer")
         and color == "$warning"
     )
 

@@ -250,6 +250,21 @@ def test_steps_say_what_is_missing() -> None:
     assert state.done("machine")
 
 
+def test_ticks_speak_of_the_run_that_is_shown() -> None:
+    """That of the playground was the earlier run's while a new one began."""
+    state = WizardState()
+    state.run.start("/runs/first")
+    state.choices.set_step("training")
+    state.choices.set_step("playground")
+    assert state.done("training") and state.done("playground")
+    state.run.start("/runs/second")
+    assert state.done("training") and not state.done("playground")
+    state.choices.set_step("playground")
+    assert state.done("playground")
+    state.run.show("/runs/first")
+    assert not state.done("training") and not state.done("playground")
+
+
 def test_the_command_is_what_the_wizard_would_do() -> None:
     draft = Draft(
         model="org/m",

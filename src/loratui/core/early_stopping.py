@@ -39,6 +39,9 @@ from loratui.core.quantiles import student_quantile
 Told = Literal["better", "worse", "no better", "unknown"]
 UNDECIDED = "held-out-noise"
 """The finding that patience is used up, and the rows cannot tell whether that means anything."""
+GOES_ON = "training goes on, and the checkpoint with the lowest loss will be the result."
+WENT_ON = "training went on, and the checkpoint with the lowest loss is the result."
+WENT_ON_ALONE = "training went on."
 DIGITS = 6
 CONFIDENCE = 0.95
 """For all evaluations of a run together."""
@@ -143,5 +146,10 @@ def undecided_words(without_better: int, since_best: Change) -> str:
     times = "once" if without_better == 1 else f"{without_better} times"
     return (
         f"No better evaluation {times} in a row, but the held-out rows cannot tell that from chance "
-        f"({interval_words(since_best)}): training goes on, and the checkpoint with the lowest loss will be the result."
+        f"({interval_words(since_best)}): {GOES_ON}"
     )
+
+
+def undecided_afterwards(message: str, *, finished: bool) -> str:
+    """The same, as its worker told it, once the run is over. finished: whether it has a result."""
+    return message.replace(GOES_ON, WENT_ON if finished else WENT_ON_ALONE)

@@ -62,9 +62,9 @@ def disk_warning(spec: ModelSpec, plan: Plan, free_bytes: int) -> str:
     if need.total_bytes * 1.1 <= free_bytes:
         return ""
     each = (
-        f"{need.checkpoints} checkpoints of {size(need.checkpoint_bytes)}"
+        f"{need.checkpoints} saves of {size(need.checkpoint_bytes)}"
         if need.checkpoints > 1
-        else (f"a checkpoint of {size(need.checkpoint_bytes)}")
+        else (f"a save of {size(need.checkpoint_bytes)}")
     )
     fewer = "Keep fewer (saving.keep), save" if plan.saving.every_steps and plan.saving.keep > 1 else "Save"
     return (

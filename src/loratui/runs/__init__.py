@@ -9,6 +9,7 @@ lines        whole lines of a file that grows, forwards and from its end, in con
 history      what events tell of the past: those that count, the last start, the end
 course       what made the present weights, and whether it went well
 story        what the model card tells, gathered in one pass
+compared     which of two runs is better on its held-out rows, and whether that can be said
 outcome      how each of many runs has gone: best evaluation, spoilt or not
 stall        a run that lives and makes no step, and where its processes stand
 jobs         the jobs by which a scheduler executes a run, and its state by their word

@@ -32,6 +32,7 @@ from loratui.runs.events import (
     Stopped,
     Submitted,
 )
+from loratui.runs.held_out import exact_match_words
 from loratui.runs.history import end_of, last_start, since_last_start
 from loratui.runs.recovery import allowed
 from loratui.runs.stall import stall_words
@@ -177,7 +178,6 @@ def event_line(event: Event) -> str:
                 f"{name} {value:.3f}"
                 for name, value in (
                     ("token accuracy", event.token_accuracy),
-                    ("exact match", event.exact_match),
                     ("ROUGE-L", event.rouge_l),
                     ("pairs in order", event.preference_accuracy),
                     ("margin", event.reward_margin),
@@ -186,6 +186,7 @@ def event_line(event: Event) -> str:
                 )
                 if value is not None
             ]
+            parts += [f"exact match {exact}"] if (exact := exact_match_words(event)) else []
             parts += [f"{name} {_number(loss, '.4f')}" for name, loss in event.loss_by_part.items()]
             return "  ".join(parts) + ("  (best so far)" if event.best else "")
         case Sample():

@@ -89,6 +89,14 @@ def verdict(view: MemoryView) -> tuple[str, str]:
     return f"✓ fits: {size(view.headroom)} left", "$success"
 
 
+def taken_words(view: MemoryView) -> str:
+    """What the plan would take in GiB, and how sure that is; one figure where both ends read the same."""
+    least, most = in_gib(view.total), in_gib(view.upper)
+    if view.band is not None:
+        return f"{least} ±{round(view.band * 100)} %"
+    return f"{least} to {most}" if view.upper > view.total and most != least else least
+
+
 LIMIT = "┃"
 """Marks in the bar what the plan may take, and stands before that figure."""
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -235,15 +243,8 @@ class HeadroomBar(Static):
             )
         view = memory_view(proposal)
         words, color = verdict(view)
-        sure = (
-            f" ±{round(view.band * 100)} %"
-            if view.band is not None
-            else f" to {in_gib(view.upper)}"
-            if view.upper > view.total
-            else ""
-        )
         about = "about " if self.app.state.check.doubt else ""
-        numbers = f"{about}{in_gib(view.total)}{sure} of {LIMIT}{in_gib(view.budget)} GiB"
+        numbers = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         parts, outside = legend(view, width)
         first = Content.assemble(

@@ -1,10 +1,11 @@
-"""Two runs on one chart, and what differs in their plans."""
+"""Two runs on one chart: which is better on its held-out rows, and what differs in their plans. Both are followed."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,6 +16,7 @@ from textual.widgets import Static
 
 from loratui.core.plan_text import label_of
 from loratui.format import loss_text, one_line
+from loratui.runs.compared import Side, differing_words, held_out_words
 from loratui.runs.directory import Run
 from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.keys import bindings
@@ -22,6 +24,11 @@ from loratui.tui.training.chart import Chart, Line, Picture
 from loratui.tui.training.curves import x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.record import RunRecord
+from loratui.tui.training.run_state import state_words
+
+REFRESH_SECONDS = 2.0
+"""As the list of runs."""
+VALUE_CELLS = 60
 
 
 class CompareScreen(ModalScreen[None]):
@@ -32,35 +39,50 @@ class CompareScreen(ModalScreen[None]):
         Binding("escape,q,equals_sign", "leave", "Close", key_display="esc"),
     ]
     DEFAULT_CSS = """
-    CompareScreen #panel { width: 96%; height: 92%; }
-    CompareScreen #compared { height: 2fr; }
-    CompareScreen #legend { height: auto; max-height: 5; }
-    CompareScreen VerticalScroll { height: 1fr; min-height: 4; }
+    CompareScreen #verdict { height: auto; margin: 0 0 1 0; }
+    CompareScreen #compared { height: 1fr; min-height: 4; }
+    CompareScreen VerticalScroll { height: auto; max-height: 50%; }
+    CompareScreen.-short #verdict { margin: 0; }
     """
 
     def __init__(self, first: Run, second: Run) -> None:
         super().__init__(classes="panel-over")
-        self._runs = (first, second)
-        self._followed: list[Followed] = []
+        self._followed = tuple(follow(str(run.path)) for run in (first, second))
+        self._read_once = self._reading = False
         self._log = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("two runs compared · loss, smoothed")
             panel.border_subtitle = Content("g log axis · ↑ ↓ scroll · esc closes")
+            yield Static(Content("Reading the runs …").stylize("$text-muted"), id="verdict")
             yield Chart("loss, smoothed", id="compared")
-            yield Static(Content("Reading the runs …").stylize("$text-muted"), id="legend")
             with VerticalScroll():
+                yield Static(id="legend")
                 yield Static(id="differences")
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
-        self._read()
+        self.set_interval(REFRESH_SECONDS, self._tick)
+        self._tick()
 
-    @work(exclusive=True, exit_on_error=False)
+    def _tick(self) -> None:
+        if self.is_current and not self._reading:
+            self._reading = True
+            self._read()
+
+    @work(exit_on_error=False)
     async def _read(self) -> None:
-        self._followed = [await asyncio.to_thread(_whole, run) for run in self._runs]
-        self._show()
+        """What is new of both, and what follows from it."""
+        try:
+            news = [await asyncio.to_thread(_poll_whole, one) for one in self._followed]
+            if any(news) or not self._read_once:
+                verdict = await asyncio.to_thread(verdict_of, *self._followed)
+                self._read_once = True
+                self.query_one("#verdict", Static).update(Content(verdict))
+                self._show()
+        finally:
+            self._reading = False
 
     def _show(self) -> None:
         first, second = self._followed
@@ -88,23 +110,24 @@ class CompareScreen(ModalScreen[None]):
             return Content(one_line(first.problem or second.problem, 300)).stylize("$error")
         keys = differences(first.plan, second.plan)
         rows = [*used_rates(first, second), *((label_of(key), one, other) for key, one, other in keys)]
-        if not rows:
+        cells = [(key, one_line(one, VALUE_CELLS), one_line(other, VALUE_CELLS)) for key, one, other in rows]
+        if not cells:
             return Content("Their plans are the same.").stylize("$text-muted")
-        wide = max(len(key) for key, _, _ in rows) + 2
+        wide, value = (max(cell_len(row[column]) for row in cells) + 2 for column in (0, 1))
         return Content("\n").join(
             Content.assemble(
-                (f"{key:<{wide}}", "$text-muted"),
-                (one_line(one, 60), "$accent"),
-                "  ",
-                (one_line(other, 60), "$warning"),
+                (f"{key}{' ' * (wide - cell_len(key))}", "$text-muted"),
+                (one, "$accent"),
+                " " * (value - cell_len(one)),
+                (other, "$warning"),
             )
-            for key, one, other in rows
+            for key, one, other in cells
         )
 
     def action_log_axis(self) -> None:
         """Logarithmic loss axis, and back."""
         self._log = not self._log
-        if self._followed:
+        if self._read_once:
             self._show()
 
     def action_leave(self) -> None:
@@ -112,11 +135,24 @@ class CompareScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-def _whole(run: Run) -> Followed:
-    followed = follow(str(run.path))
+def _poll_whole(followed: Followed) -> bool:
+    """Read everything that is new; whether anything is."""
+    news = followed.poll()
     while not followed.whole:
-        followed.poll()
-    return followed
+        news = followed.poll() or news
+    return news
+
+
+def verdict_of(first: Followed, second: Followed) -> str:
+    """Which of them is better held out, as far as that can be said, and in what they differ. Reads files."""
+    if first.plan is None or second.plan is None:
+        return "Nothing can be said of which is better: a plan cannot be read."
+    keys = [key for key, _, _ in differences(first.plan, second.plan)]
+    one, other = (
+        Side(each.run, plan, each.record.best_eval, one_line(each.run.name, 50), each.status.over)
+        for each, plan in ((first, first.plan), (second, second.plan))
+    )
+    return f"{held_out_words(one, other, keys)} {differing_words(keys)}"
 
 
 def same_words(first: RunRecord, second: RunRecord) -> str:
@@ -135,7 +171,11 @@ def _legend(followed: Followed, color: str) -> Content:
     if record.last_loss is not None:
         parts.append(f"loss {loss_text(record.last_loss)}, smoothed {loss_text(record.smoothed_loss)}")
     if best is not None and best.loss is not None:
-        parts.append(f"best evaluation {loss_text(best.loss)} at step {best.step:,}")
+        parts.append(f"best held-out {loss_text(best.loss)} at step {best.step:,}")
     return Content.assemble(
-        ("━━ ", color), (one_line(followed.run.name, 50), "bold"), (f"  {', '.join(parts)}", "$text-muted")
+        ("━━ ", color),
+        (one_line(followed.run.name, 50), "bold"),
+        "  ",
+        state_words(followed.status.state),
+        (f"  {', '.join(parts)}", "$text-muted"),
     )

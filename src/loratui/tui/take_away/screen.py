@@ -179,24 +179,27 @@ class TakeAwayScreen(StepScreen):
         output = self.chosen
         if output is None:
             return
-        parts: list[Content] = [Content(output.what)]
-        if output.key in self._told:
-            parts += [Content(""), self._told[output.key]]
-        if output.problem:
-            parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
-        if output.notes:
-            parts += [
-                *([] if output.key in self._told else [Content("")]),
-                *(Content(harmless(note)).stylize("$text-muted") for note in output.notes),
-            ]
-        parts.append(Content(""))
         width = max(40, self.query_one("#about").content_size.width)
-        parts += [
+        ways = [
             line
             for label, text in (("where", output.place), ("command", output.line))
             if text
             for line in labelled(label, text, width)
         ]
+        told = [self._told[output.key], Content("")] if output.key in self._told else []
+        narrow = self.has_class("-narrow")  # there the words are longer than the box: what is copied comes first
+        parts = [*told, *ways, *([Content("")] if ways else [])] if narrow else []
+        parts.append(Content(output.what))
+        if told and not narrow:
+            parts += [Content(""), told[0]]
+        if output.problem:
+            parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
+        if output.notes:
+            parts += [
+                *([] if output.key in self._told or narrow else [Content("")]),
+                *(Content(harmless(note)).stylize("$text-muted") for note in output.notes),
+            ]
+        parts += [Content(""), *ways] if not narrow else []
         if output.others:
             parts += [Content(""), Content("by hand").stylize("$text-muted")]
             for words, line in output.others:

@@ -52,6 +52,8 @@ class Picture:
     """Points of their own, drawn as diamonds: evaluations."""
     ticks: tuple[float, ...] = ()
     """Places marked on the x axis: checkpoints."""
+    nothing: str = ""
+    """What stands in the middle instead of axes; empty: there is, or may come, something to draw."""
     log: bool = False
     from_zero: bool = False
     format: Callable[[float], str] = field(default=lambda value: f"{value:.3g}")
@@ -131,6 +133,9 @@ def draw(picture: Picture, width: int, height: int) -> list[list[Cell]]:
     """The picture as `height` rows of `width` cells: labels on the left, the x axis below."""
     if width < 12 or height < 3:
         return [[(" ", "")] * width for _ in range(height)]
+    if picture.nothing:
+        blank, told = [(" ", "")] * width, f"{picture.nothing[:width]:^{width}}"
+        return [[(letter, "axis") for letter in told] if row == height // 2 else [*blank] for row in range(height)]
     low, high = _bounds(picture)
     rows = height - 1
     labels = _labels(picture, low, high, rows)
@@ -283,16 +288,21 @@ class _Plot:
                 self.cells[self.dot_y(y) // 4][column] = ("◆", "mark")
 
     def last_value(self) -> None:
-        """The newest value, written at the strong line's end where there is room for it."""
-        strong = [line for line in self.picture.lines if line.style == "smooth" and line.points]
-        if not strong:
-            return
-        text = self.picture.format(strong[-1].points[-1].last)
-        row = self.dot_y(strong[-1].points[-1].last) // 4
-        column = self.dot_x(strong[-1].xs[-1]) // 2 + 2
-        if column >= 0 and column + len(text) <= self.columns:
-            for offset, letter in enumerate(text):
-                self.cells[row][column + offset] = (letter, "smooth")
+        """The newest value of each strong line, written at its end, or just above or below that: where there is room
+        for it, and over nothing that is drawn.
+        """
+        for line in self.picture.lines:
+            if line.style not in STRONG or not line.points:
+                continue
+            text = self.picture.format(line.points[-1].last)
+            end = self.dot_y(line.points[-1].last) // 4
+            first = self.dot_x(line.xs[-1]) // 2 + 2
+            if first < 0 or first + len(text) > self.columns:
+                continue
+            for row in (end, end - 1, end + 1, end - 2, end + 2):
+                if 0 <= row < self.rows and all(one[0] == " " for one in self.cells[row][first : first + len(text)]):
+                    self.cells[row][first : first + len(text)] = [(letter, line.style) for letter in text]
+                    break
 
 
 def _segment(start: tuple[int, int], end: tuple[int, int]) -> Iterable[tuple[int, int]]:

@@ -22,7 +22,7 @@ PAIRS = (
     ((IN_ALL, IN_ALL), ("checkpoint", "saved")),
     (("loss", "loss"), ("smoothed", "smoothed")),
     (("peak memory", "peak"), ("predicted", "est.")),
-    (("speed", "speed"), ("tokens", "tokens")),
+    (("speed", "tokens/s"), ("tokens", "tokens")),
     (("learning rate", "rate"), ("gradient norm", "norm")),
     (("exact match", "exact"), ("accuracy", "accuracy")),
 )

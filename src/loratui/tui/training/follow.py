@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from loratui.core.diagnosis import diagnose
+from loratui.core.early_stopping import UNDECIDED, undecided_afterwards
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.experiments.standing import Standing, standing_of
@@ -21,6 +22,7 @@ from loratui.tui.training.record import RunRecord
 
 if TYPE_CHECKING:
     from loratui.core.diagnosis import Finding
+    from loratui.runs.events import Finding as Told
 
 DIAGNOSE_SECONDS = 5.0
 LONG_BYTES = 8 << 20
@@ -86,7 +88,8 @@ class Followed:
         beyond them.
         """
         told = [
-            Shown(one.finding, one.severity, one.message, one.step, "worker") for one in reversed(self.record.findings)
+            Shown(one.finding, one.severity, self._told_now(one), one.step, "worker")
+            for one in reversed(self.record.findings)
         ]
         known = any(one.kind in SPOILT for one in told)
         seen = [one for one in self.to_the_point if not (known and one.kind in SPOILT)]  # its worker has said so
@@ -96,6 +99,12 @@ class Followed:
             )
             for one in seen
         ]
+
+    def _told_now(self, finding: Told) -> str:
+        """A worker's sentence: what it foretold is past once the run is over."""
+        if finding.finding != UNDECIDED or not self.status.over:
+            return finding.message
+        return undecided_afterwards(finding.message, finished=self.status.state == "finished")
 
     @property
     def warnings(self) -> list[str]:

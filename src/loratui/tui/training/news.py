@@ -11,12 +11,25 @@ from loratui.paths import home_short
 from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Sample, Stopped
 from loratui.tui.common.text import wrap
+from loratui.tui.frame.step import TALL
 from loratui.tui.keys import RUN
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.run_state import finding_lines, finished_words, fix_line, spoilt
 
 MARGIN = 4
 """Columns beside the lines."""
+SPARED_ROWS = 18
+"""What a low screen needs for all but the news: its curves have a few rows then."""
+
+
+def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
+    """Rows below the curves of a screen of so many: the fewest, the most, and how many are filled where there are
+    samples enough.
+    """
+    if height >= TALL:
+        return 2, 8, 6 if wide else 2
+    most = max(2, min(6, height - SPARED_ROWS))
+    return min(3, most), most, min(3, most)
 
 
 def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False) -> list[Content]:
@@ -69,7 +82,10 @@ def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False
     lines += [line for line in finding_lines(followed) if line.plain not in told]
     if record.samples and len(lines) < 2:
         newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
-        lines += [_sample_line(sample) for sample in newest[: max(1, (rows - len(lines)) // 2)]]
+        for number, line in enumerate(map(_sample_line, newest)):
+            if number and rows_of([*lines, line], width) > rows:
+                break
+            lines.append(line)
     return lines
 
 
@@ -90,8 +106,10 @@ def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]
     trial = followed.trial
     if trial is not None and trial.open:
         return []
-    onward = " goes on from there" if trial is None else " trains it to the end from there"
-    return [(RUN["resume"], "bold $footer-key-foreground"), onward if ended.step else " starts it again"]
+    last = None if ended.checkpoint else followed.run.last_checkpoint()  # of an earlier worker
+    place = "there" if ended.checkpoint else f"step {step_of(last):,}" if last else ""
+    onward = f" goes on from {place}" if trial is None else f" trains it to the end from {place}"
+    return [(RUN["resume"], "bold $footer-key-foreground"), onward if place else " starts it again"]
 
 
 def _sample_line(sample: Sample) -> Content:

@@ -20,10 +20,8 @@ from loratui.tui.training.fixes import FixScreen, apply
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.mending import applicable
 from loratui.tui.training.run_state import in_force
+from loratui.tui.training.stopping import stopping
 
-STOPPING = (
-    "The worker finishes the step in hand, saves a checkpoint and stops. The run can be resumed from there at any time."
-)
 TRAINING = ("running", "evaluating", "saving")
 
 
@@ -155,8 +153,9 @@ class RunActions:
 
     async def _stop(self, followed: Followed) -> None:
         title = f"Stop {one_line(followed.run.name, 80)}?"
-        if await self._screen.app.push_screen_wait(ConfirmScreen(title, STOPPING, "stop and save", "let it run")):
-            self._control(followed, "stop", control.stop_run, "Stopping after this step …")
+        asked = await asyncio.to_thread(stopping, followed)
+        if await self._screen.app.push_screen_wait(ConfirmScreen(title, asked.sentence, asked.yes, "let it run")):
+            self._control(followed, "stop", control.stop_run, asked.begun)
 
     def _control(self, followed: Followed, what: str, signal: Callable[[Run], None], sentence: str) -> None:
         try:

@@ -13,6 +13,7 @@ from loratui.runs.by_part import MARKS, PartLoss, part_losses
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, result_words
+from loratui.runs.held_out import exact_match_words
 from loratui.runs.status import Status
 from loratui.runs.times import IN_ALL, steps_words
 from loratui.runs.verdict import Ruin
@@ -164,8 +165,8 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     note = f"best at {best.step}" if best else f"before {loss_text(held[-1].loss)}" if held and not newest else ""
     rows.append(("held out", loss_text(newest.loss if newest else None), note))
     rows += part_rows(newest, parts)
-    if record.evals and record.evals[-1].exact_match is not None:
-        rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
+    if record.evals and (exact := exact_match_words(record.evals[-1])):
+        rows.append(("exact match", exact, f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy
     rows.append(("accuracy", f"{accuracy:.1%}" if accuracy is not None else "–", "of tokens"))
     rows += preference_rows(step, record.evals)
@@ -265,7 +266,7 @@ def finished_words(event: Finished, record: RunRecord) -> str:
     ordered = next((one.preference_accuracy for one in reversed(evals) if one.preference_accuracy is not None), None)
     if ordered is not None:
         parts.append(f"{ordered:.0%} of pairs in order")
-    matched = next((one.exact_match for one in reversed(evals) if one.exact_match is not None), None)
-    if matched is not None:
-        parts.append(f"exact match {matched:.0%}")
+    matched = next(filter(None, map(exact_match_words, reversed(evals))), "")
+    if matched:
+        parts.append(f"exact match {matched}")
     return ", ".join(parts) + result_words(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on, work
@@ -33,7 +34,7 @@ from loratui.tui.training.figures import fitting_figures
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.gauges import gauge_lines, gauges
 from loratui.tui.training.history_lines import history_lines
-from loratui.tui.training.news import fitted, news, rows_of
+from loratui.tui.training.news import fitted, news, rows_for_news, rows_of
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import headline, progress_bar
 from loratui.tui.training.stages import stage_lines
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from loratui.core.hardware import Machine
 
 POLL_SECONDS = 1.0
+NO_STEP = "no step was made"
 ENDED_EXPLANATION = "What became of the run, and the ways on from here."
 
 
@@ -250,22 +252,27 @@ class TrainingScreen(StepScreen):
         if starting:
             self._put("stages", Content("\n").join(stage_lines(record, followed.status)))
         span = self.window.span(x_end(record), self._newest)
-        chart.show(loss_picture(record, log=self.log_axis, cursor=self.window.cursor, span=span))
+        nothing = NO_STEP if status.over and record.step is None else ""
+        loss = loss_picture(record, log=self.log_axis, cursor=self.window.cursor, span=span)
+        chart.show(replace(loss, nothing=nothing))
         if self.query_one("#small").display:
-            self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate, self.window.cursor, span))
-            self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
-            self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
+            for name, curve in (
+                ("rate", record.learning_rate),
+                ("gradient", record.grad_norm),
+                ("speed", record.speed),
+            ):
+                small = small_picture(record, curve, self.window.cursor, span)
+                self.query_one(f"#{name}", Chart).show(replace(small, nothing=nothing))
         self._put_news(followed)
         self.actions.confirm(followed)
         self.actions.renew_keys()
 
     def _put_news(self, followed: Followed) -> None:
         """What is told of the run, in as many rows as its sentences take and the curves can spare."""
-        tall, wide = self.has_class("-tall"), self.has_class("-very-wide")
-        least, most = (6 if wide else 4, 8) if tall else (3, 6)
+        least, most, wished = rows_for_news(self.size.height, wide=self.has_class("-very-wide"))
         state = self.app.state
         drafted = state.draft.run == str(followed.run.path) and state.done("training")
-        lines = news(followed, self.size.width, least, drafted=drafted)
+        lines = news(followed, self.size.width, wished, drafted=drafted)
         rows = min(max(least, rows_of(lines, self.size.width)), most)
         widget = self.query_one("#news")
         if widget.styles.height is None or widget.styles.height.value != rows:

@@ -176,7 +176,8 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     if result["divided"] and (longer := rows_longer(result, max_length)):
         words.append(f"{longer:,} texts longer than {max_length:,} tokens are divided into pieces, none is cut")
     if problems:
-        words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
+        ticks = (place for place, said in enumerate(words) if said.startswith("✓"))
+        words.insert(next(ticks, len(words)), f"▲ {problems:,} problem{'s' if problems != 1 else ''}: e lists them")
         color = "$warning"
     elif not stop["missing_uncut"] and not thinking["sentences"] and not lost:
         words.append("no problem found")

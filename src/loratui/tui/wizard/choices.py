@@ -80,8 +80,9 @@ class Choices:
         self._put(self.step_opened, step=step, visited=visited if step in visited else [*visited, step])
 
     def set_run(self, path: str) -> None:
-        """Remember the folder of the run that was started, and for which choices."""
-        self._put(self.run_chosen, run=path, run_for=choices_mark(self._draft))
+        """Remember the folder of the run that was started, and for which choices; nobody has asked this one yet."""
+        visited = [step for step in self._draft.visited if step != "playground" or path == self._draft.run]
+        self._put(self.run_chosen, run=path, run_for=choices_mark(self._draft), visited=visited)
 
     def set_theme(self, name: str) -> None:
         """Remember the theme."""

@@ -70,10 +70,11 @@ class WizardState:
 
     def done(self, step: str) -> bool:
         """Whether a step was visited and nothing blocks it; of training and playground, whether a run was started for
-        what is chosen now.
+        what is chosen now, and is the one that they show.
         """
         if step not in self.draft.visited:
             return False
         if step in ("training", "playground"):
-            return bool(self.draft.run) and self.draft.run_for == choices_mark(self.draft)
+            started = bool(self.draft.run) and self.draft.run_for == choices_mark(self.draft)
+            return started and self.run.path == self.draft.run
         return not any(problem.blocking for problem in self.problems(step))
