@@ -123,6 +123,17 @@ async def test_at_60_by_15_every_side_can_be_read(run: Run) -> None:
         assert view.region.bottom <= app.screen.query_one(PromptArea).region.y
 
 
+async def test_at_60_by_15_every_setting_and_its_advice_is_in_sight(run: Run) -> None:
+    """Seed and advice lay below the panel's edge."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+e")
+        text = await until(pilot, "Seed")
+        assert all(str(field.title) in text for field in GenerationSettings.model_fields.values()), text
+        assert "0 always takes the likeliest token" in text and "p preset" in text, text
+
+
 def test_settings_are_told_as_far_as_there_is_room(tmp_path: Path) -> None:
     whole = how_lines(GenerationSettings(temperature=0.7), 60, 60).plain
     assert all(str(field.title) in whole for field in GenerationSettings.model_fields.values())
