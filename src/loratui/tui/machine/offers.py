@@ -89,7 +89,7 @@ def _processor(device: Device, host: Host | None) -> list[tuple[str, Content]]:
     told = [name for name in features if name not in INSTRUCTIONS]
     if device.bf16_instructions:
         told.append(device.bf16_instructions)
-    rows = [("sets", Content(one_line(", ".join(told) or "no instruction sets that are told", 120)))]
+    rows = [("sets", Content(one_line(f"of instructions: {', '.join(told) or 'none that is told'}", 120)))]
     if device.bf16_gains:
         gains = " · ".join(f"{gain:.2g} × at width {width:,}" for width, gain in device.bf16_gains)
         rows.append(("bf16", Content(f"as fast as float32: {gains}")))
