@@ -123,6 +123,32 @@ async def test_at_60_by_15_every_side_can_be_read(run: Run) -> None:
         assert view.region.bottom <= app.screen.query_one(PromptArea).region.y
 
 
+async def test_at_60_by_15_an_answer_has_its_row_beside_the_expected_one(run: Run, new_here: None) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l")
+        await until(pilot, "Held-out row 1 of 2")
+        await pilot.press("enter")
+        await until(pilot, lambda: answers(app)["adapter"].startswith("adapter answers p"))
+        text = await until(pilot, "expected  adapter answers p")
+        assert "│ adapter answers p" in text and "as expected" in text, text
+
+
+async def test_it_is_told_once_that_questions_add_up(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        for number in range(1, 4):
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda number=number: len(app.screen.conversation.turns) == number)  # type: ignore[attr-defined,misc]
+            await pilot.pause()
+            assert ("goes on from the first" in shown(app)) == (number == 2)
+        await pilot.press("escape", "n")
+        await until(pilot, "A new conversation")
+        assert app.screen.conversation.turns == []  # type: ignore[attr-defined]
+
+
 async def test_at_60_by_15_every_setting_and_its_advice_is_in_sight(run: Run) -> None:
     """Seed and advice lay below the panel's edge."""
     app = LoratuiApp(screen="playground", run=str(run.path))

@@ -100,7 +100,7 @@ class Rows(Lines):
         """These rows can be chosen."""
         if rows is not self._rows:
             self._rows = rows
-            self.border_title = Content(f"{len(rows):,} held-out rows, each with the answer that was written for it")
+            self.border_title = Content(f"{len(rows):,} held-out rows and their written answers")
             self.border_subtitle = Content("enter takes it into the prompt · ^l the next")
             self.draw()
 

@@ -32,6 +32,9 @@ from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Load, Piece, R
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
+GOES_ON = 2
+"""Questions of a conversation at which it is told that they are one."""
+
 
 class PlaygroundScreen(RowsScreen):
     """The model is loaded once, in a worker of its own; each question goes to all sides."""
@@ -152,6 +155,8 @@ class PlaygroundScreen(RowsScreen):
         finally:
             if self.is_running and not answered and not self.prompt.text:
                 self.prompt.put(text)
+        if answered and len(self.conversation.turns) == GOES_ON and self.conversation.row is None:
+            self.say("The second question goes on from the first: both were sent. esc, then n begins anew.")
         if answered and self.ballot.open:
             self.say(f"Which is better? {self.ballot.keys} i goes on writing.")
             if not self.prompt.text:
