@@ -14,7 +14,7 @@ from pictured import palette
 from recorded_run import record_run
 from textual.binding import Binding
 from textual.dom import DOMNode
-from wizard import screen_text, settled, wizard
+from wizard import dataset_file, screen_text, settled, wizard
 
 import loratui.tui
 from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
@@ -125,6 +125,23 @@ async def test_the_footer_shows_first_what_is_needed(homes: Path) -> None:
     assert all("^n Next" in line for name, line in lines.items() if name not in ("playground", "runs")), lines
     assert "V Try values" in lines["recipe"] and "s Stop" in lines["training"], lines
     assert "^l Held-out row" in lines["playground"], lines
+
+
+async def test_the_footer_of_the_answers_leads_to_what_was_made(homes: Path) -> None:
+    """`x` was one of twelve keys that only the help told of at 80 columns."""
+    data = dataset_file(homes / "rows.jsonl")
+    run = record_run(homes / "home", state="finished", steps=375, values={"dataset.path": str(data)})
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        bar = app.screen.query_one(KeyBar)
+        assert "^l Held-out row" in bar.render().plain
+        await pilot.press("escape")
+        await settled(pilot)
+        line = bar.render().plain
+        assert all(key in line for key in ("i Write", "^l Held-out row", "x Take away", "^g Score")), line
 
 
 async def test_keys_that_an_empty_dataset_tells_of_are_in_the_footer(homes: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
 from wizard import screen_text, settled, wizard
 
 from loratui.core.memory.fit import method_fits
@@ -40,3 +41,18 @@ async def test_its_verdicts_are_those_of_the_list_of_models(tmp_path: Path) -> N
     largest = next(name for name, _, verdicts in fits if verdicts["qlora"] == "fits")
     lines = fit_lines(fits, 70, 12).plain.splitlines()
     assert len(lines) == 12 and lines[2].startswith("QLoRA") and lines[2].endswith(largest)
+
+
+def test_a_long_name_stays_in_its_row() -> None:
+    """`B` of DeepSeek-R1-Distill-Qwen-1.5B stood in a row of its own."""
+    name = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+    for width in (61, 72, 100):
+        lines = fit_lines([(name, 1_780_000_000, {"full": "fits"})], width, 20).plain.split("\n")
+        assert max(map(len, lines)) <= width and "DeepSeek-R1-Distill-Qwen-1.5B" in lines[0], lines
+
+
+async def test_the_signs_are_explained_where_they_stand(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(160, 45)) as pilot:
+        text = await until(pilot, "what fits on")
+        assert "✓ fits  ▲ tight  ✗ too big" in text, text

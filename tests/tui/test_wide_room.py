@@ -44,6 +44,7 @@ async def test_machine_tells_what_the_card_offers_and_what_the_model_needs(
     app = wizard(tmp_path, screen="machine")
     async with app.run_test(size=size) as pilot:
         text = await until(pilot, "llama-1b on other cards")
+        assert "Turing, compute capability 7.5" in text
         assert "what Tesla T4 offers" in text and "▲ bf16 (emulated)" in text and "✗ fp8" in text
         assert "RTX 5090" in text and "from " in text
         await pilot.press("up", "enter")

@@ -14,7 +14,7 @@ from loratui.core.plan_text import fields
 from loratui.tui.app import SCREEN_CLASSES
 from loratui.tui.common.words import WordsScreen
 from loratui.tui.take_away.screen import TakeAwayScreen
-from loratui.tui.wizard.words import WORDS, SeenWords
+from loratui.tui.wizard.words import WORDS, SeenWords, words_of
 
 
 def test_every_word_is_explained_in_one_line_of_a_narrow_terminal() -> None:
@@ -70,7 +70,12 @@ async def test_the_word_of_the_field_under_the_cursor(tmp_path: Path, new_here: 
         assert TERMS["epoch"].line not in screen_text(app)
 
 
-@pytest.mark.parametrize(("key", "word"), [("f3", "QLoRA"), ("f4", "token"), ("f6", "checkpointing")])
+@pytest.mark.parametrize("word", ["pinned prompts", "top-p", "ROUGE", "system prompt", "stop token"])
+def test_the_playground_explains_what_its_panels_say(word: str) -> None:
+    assert TERMS[word] in words_of("playground")
+
+
+@pytest.mark.parametrize(("key", "word"), [("f3", "QLoRA"), ("f4", "token"), ("f6", "checkpointing"), ("f2", "TFLOPS")])
 async def test_help_always_explains_the_words_of_a_screen(tmp_path: Path, key: str, word: str) -> None:
     app = wizard(tmp_path, screen="machine")
     async with app.run_test(size=(120, 50)) as pilot:

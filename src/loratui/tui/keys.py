@@ -228,11 +228,11 @@ FOOTERS: dict[str, tuple[str, ...]] = {
         "halt",
         "write",
         "row",
+        "take_away",
         "score",
         "again",
-        "take_away",
-        "columns",
         "settings",
+        "columns",
     ),
     "runs": ("down", "act('stop')", "act('resume')", "act('ask')", "compare", "act('take_away')", "experiments"),
 }

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NARROW = 96
 """Columns under which the separators shrink."""
+NAMED = sum(len(step) + 4 for step in STEPS) - 1
+"""Columns that all steps take with their names; where there are fewer, only the present one is named."""
 
 
 class StepBar(Static):
@@ -46,7 +48,7 @@ class StepBar(Static):
     def render(self) -> Content:
         state = self.app.state
         width = self.size.width
-        wide = width >= NARROW
+        wide, named = width >= NARROW, self.content_size.width >= NAMED
         parts: list[tuple[str, str]] = []
         self._spans = []
         column = 0
@@ -54,7 +56,8 @@ class StepBar(Static):
             here, done = step == self.step, state.done(step)
             glyph = "●" if here else "✓" if done else "○"
             style = "bold $accent" if here else "$foreground" if done else "$text-muted"
-            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph}{number} {step.capitalize()}"
+            name = f" {step.capitalize()}" if named or here else ""
+            label = f"{glyph} {number}{name}" if wide else f"{glyph}{number}{name}"
             gap = (" › " if wide else " ") if number < len(STEPS) else ""
             parts += [(label, style), (gap, "$foreground-disabled")]
             self._spans.append((column, column + len(label), step))

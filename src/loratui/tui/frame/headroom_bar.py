@@ -115,10 +115,14 @@ TOGETHER = {
 }
 """What stands together where there is hardly room, under the glyph of its first part."""
 TOGETHER_NAMES = {"adapter": "trained"}
+SHORTEST = {"adapter": "learnt", "activations": "act.", "overhead": "rest"}
+"""Names on the narrowest terminals, where no blanks stand between the parts."""
 SMALL = 4 * 2**30
 """Bytes of a plan below which its parts are told in MiB."""
 VALUE = 5
 """Columns of a figure."""
+LEAST_BAR = 6
+"""Columns below which a bar tells nothing: the figures and the verdict stand alone then."""
 
 
 def cells(view: MemoryView, width: int, *, outside: bool = True) -> list[tuple[str, int]]:
@@ -169,8 +173,12 @@ def legend(view: MemoryView, width: int) -> tuple[Content, bool]:
         line = Content.assemble(Content("  ").join(pieces), unit)
         if len(line) <= width:
             return line, told
-    pieces = [_piece(name, TOGETHER_NAMES.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()]
-    return Content.assemble(Content("  ").join(pieces), unit), False
+    for names, between in ((TOGETHER_NAMES, "  "), (SHORTEST, "")):
+        pieces = [_piece(name, names.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()]
+        line = Content.assemble(Content(between).join(pieces), unit)
+        if len(line) <= width:
+            break
+    return line, False
 
 
 def _of(view: MemoryView, parts: tuple[str, ...]) -> int:
@@ -245,11 +253,10 @@ class HeadroomBar(Static):
         words, color = verdict(view)
         about = "about " if self.app.state.check.doubt else ""
         numbers = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
-        room = max(10, width - len(numbers) - len(words) - 4)
+        room = width - len(numbers) - len(words) - 4
         parts, outside = legend(view, width)
-        first = Content.assemble(
-            bar(view, room, outside=outside), "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}")
-        )
+        drawn = Content.assemble(bar(view, room, outside=outside), "  ") if room >= LEAST_BAR else Content("")
+        first = Content.assemble(drawn, (numbers, "$foreground"), "  ", (words, f"bold {color}"))
         return Content.assemble(first, "\n", parts)
 
     def _another(self, number: int, step: str) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 TALL = 30
 """Lines of a terminal from which on a screen counts as tall (the breakpoint of the app)."""
+TINY = 20
+"""Lines of a terminal below which a step has no blank lines."""
 READ_SECONDS = 2.0
 """How long a line must stand to have been read."""
 
@@ -44,7 +46,8 @@ def _sizes(app: LoratuiApp) -> list[str]:
     it is laid out and painted once.
     """
     points = (app.HORIZONTAL_BREAKPOINTS, app.size.width), (app.VERTICAL_BREAKPOINTS, app.size.height)
-    return [max(one for one in breakpoints if one[0] <= cells)[1] for breakpoints, cells in points]
+    found = [max(one for one in breakpoints if one[0] <= cells)[1] for breakpoints, cells in points]
+    return [*found, "-tiny"] if app.size.height < TINY else found
 
 
 class StepScreen(Screen[None]):
@@ -186,6 +189,7 @@ class StepScreen(Screen[None]):
         self.shown()
 
     def on_resize(self) -> None:
+        self.set_class(self.app.size.height < TINY, "-tiny")
         self._share_the_room()
 
     def _change_heard(self) -> None:

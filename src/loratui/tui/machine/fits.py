@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
 
 METHODS = ("full", "lora", "qlora")
+METHOD_CELLS = 18
+"""Columns of a method's name."""
 Fit = tuple[str, int, Mapping[Any, str]]
 """A model's name, its parameters, and the verdict for each method."""
 
@@ -40,8 +43,12 @@ def fit_lines(fits: Sequence[Fit], width: int, height: int) -> Content:
     lines = []
     for method, words in zip(METHODS, ("full fine-tuning", "LoRA", "QLoRA"), strict=True):
         best = next(((name, size) for name, size, verdicts in fits if verdicts.get(method) == "fits"), None)
-        told = f"up to {count(best[1])}: {one_line(best[0], 60)}" if best is not None else "none of the known models"
-        lines.append(Content.assemble((f"{words:<18}", "$text-muted"), (told, "$foreground")))
+        told = "none of the known models"
+        if best is not None:
+            upto = f"up to {count(best[1])}: "
+            room = max(12, width - METHOD_CELLS - len(upto))
+            told = upto + one_line(best[0] if len(best[0]) <= room else PurePath(best[0]).name, room)
+        lines.append(Content.assemble((f"{words:<{METHOD_CELLS}}", "$text-muted"), (told, "$foreground")))
     able = [one for one in fits if any(one[2].get(method) in ("fits", "tight") for method in METHODS)]
     head = columns(width, "", ("params", 8), ("full", 5), ("LoRA", 5), ("QLoRA", 5)).stylize("$text-muted")
     lines += [Content(""), head]
@@ -52,6 +59,12 @@ def fit_lines(fits: Sequence[Fit], width: int, height: int) -> Content:
     return Content("\n").join(lines[:height])
 
 
+FIT_LEGEND = Content.assemble(
+    *(part for verdict in ("fits", "tight", "too big") for part in (FIT_GLYPHS[verdict], f" {verdict}  "))
+).rstrip()
+"""What the signs mean."""
+
+
 class FitsBox(Static):
     """Looks up what fits whenever the device is another, while it is shown."""
 
@@ -60,6 +73,7 @@ class FitsBox(Static):
     def __init__(self) -> None:
         super().__init__(id="fits", classes="box")
         self.border_title = Content("what fits")
+        self.border_subtitle = FIT_LEGEND
         self._for = ""
         self._fits: list[Fit] = []
 

@@ -51,7 +51,7 @@ def _speed(device: Device) -> list[tuple[str, Content]]:
 
 def _card(device: Device) -> list[tuple[str, Content]]:
     from loratui.core.accelerators import ACCELERATORS, best_format, lack
-    from loratui.core.capabilities import capabilities
+    from loratui.core.capabilities import architecture_name, capabilities
 
     marks: list[tuple[str, str]] = []
     works = {feature: "no" if lack(device.vendor, feature) else "yes" for feature, _ in KERNELS}
@@ -62,6 +62,10 @@ def _card(device: Device) -> list[tuple[str, Content]]:
         marks = [(name, getattr(able, name)) for name in FORMATS]
         works |= {"nf4": able.nf4, "int8": able.int8}
     rows = [("formats", _marked(marks))] if marks else []
+    if device.vendor == "nvidia" and device.compute_capability is not None:
+        number = ".".join(map(str, device.compute_capability))
+        words = f"{architecture_name(device.compute_capability)}, compute capability {number}"
+        rows.insert(0, ("chip", Content(words)))
     if device.vendor == "nvidia" and device.compute_capability is None:  # the driver does not say what it is
         return rows
     rows.append(("weights", _marked([(words, works[feature]) for feature, words in KERNELS])))
@@ -85,7 +89,7 @@ def _processor(device: Device, host: Host | None) -> list[tuple[str, Content]]:
     told = [name for name in features if name not in INSTRUCTIONS]
     if device.bf16_instructions:
         told.append(device.bf16_instructions)
-    rows = [("sets", Content(one_line(", ".join(told) or "no instruction sets that are told", 120)))]
+    rows = [("sets", Content(one_line(f"of instructions: {', '.join(told) or 'none that is told'}", 120)))]
     if device.bf16_gains:
         gains = " · ".join(f"{gain:.2g} × at width {width:,}" for width, gain in device.bf16_gains)
         rows.append(("bf16", Content(f"as fast as float32: {gains}")))

@@ -17,6 +17,7 @@ from loratui.format import in_gib, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.common.filter_list import FilterList, Item, columns
+from loratui.tui.common.text import wrapped
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.machine.beside import MOST_CARDS, DeviceBox
@@ -31,6 +32,13 @@ SAMPLE_SECONDS = 1.0
 CLUSTER_SECONDS = 60.0
 """Schedulers are shared: they are asked seldom."""
 LOGIN_NODE = "This is a login node of Slurm: the GPUs above are those of its nodes, and the review hands the run over."
+
+
+TINY_ROWS = 2
+"""Rows below the cards on a low screen."""
+HOST_MARGINS = 4
+"""Columns beside the words below the cards."""
+MORE_HELP = " … F1"
 
 
 class Cards(VerticalScroll, inherit_bindings=False):
@@ -198,11 +206,28 @@ class MachineScreen(StepScreen):
             Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground")) for problem in problems
         ]
         pieces += [Content(one_line(note, 400)) for note in notes]
-        content = Content("\n").join([*pieces, Content(text).stylize("$text-muted")])
+        pieces.append(Content(text).stylize("$text-muted"))
+        # F1 tells it, too: on a low screen the cards come first.
+        self.HELP_TEXT = "\n\n".join((MachineScreen.HELP_TEXT, *(piece.plain for piece in pieces)))  # type: ignore[misc]
+        content = self._fitted(pieces)
         widget = self.query_one("#host", Static)
         if self._host != content:
             self._host = content
             widget.update(content)
+
+    def _fitted(self, pieces: list[Content]) -> Content:
+        """What is told below the cards; on a low screen two rows of it, the rest stands in the help."""
+        width = self.size.width - HOST_MARGINS
+        rows = [row for piece in pieces for row in wrapped(piece, max(20, width))]
+        if not self.has_class("-tiny") or len(rows) <= TINY_ROWS:
+            return Content("\n").join(pieces)
+        rows = [*rows[: TINY_ROWS - 1], Content.assemble(rows[TINY_ROWS - 1][: width - len(MORE_HELP)], MORE_HELP)]
+        return Content("\n").join(rows)
+
+    def on_resize(self) -> None:
+        machine = self.app.state.hardware.machine
+        if machine is not None:
+            self._show_host(machine)
 
     def action_card(self, by: int) -> None:
         """Move the focus from card to card."""

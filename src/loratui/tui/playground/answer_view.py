@@ -67,6 +67,11 @@ class AnswerView(ScrollView):
         self.flush()
         return self._text.text
 
+    @property
+    def overflows(self) -> bool:
+        """Whether the answer has more rows than are seen at once."""
+        return len(self._text.rows) > max(1, self.size.height)
+
     def hide_name(self, number: int) -> None:
         """Be a number, and say nothing that tells who answers: not how fast, how it ended, or whether it is right."""
         self._hidden = True
@@ -173,12 +178,21 @@ class AnswerView(ScrollView):
         elif self.max_scroll_y - new <= 1:
             self._follow = True
 
+    def _note_rows(self, width: int) -> list[str]:
+        """The note in rows; of several lines those that have room whole."""
+        rows: list[str] = []
+        for line in harmless(self.note).split("\n"):
+            parts = wrap(line, width)
+            if not rows or len(rows) + len(parts) <= self.size.height:
+                rows += parts
+        return rows
+
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
         style = self.rich_style
         if self.note and self._text.rows == [""]:
-            rows = [part for line in harmless(self.note).split("\n") for part in wrap(line, max(1, width))]
+            rows = self._note_rows(max(1, width))
             text = rows[y] if y < len(rows) else ""
         else:
             text = self._text.rows[row] if row < len(self._text.rows) else ""

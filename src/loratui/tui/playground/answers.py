@@ -1,5 +1,5 @@
-"""The panes of the answers: beside each other where there is room, else below each other, and three of them in tabs;
-the question above them, and below them the answer that was expected.
+"""The panes of the answers: beside each other where there is room, else below each other, and where that takes more
+room than there is, one at a time; the question above them, and below them the answer that was expected.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ BESIDE_COLUMNS = 96
 """Columns from which answers stand beside each other."""
 STACKED = 2
 """Answers that fit below each other; more are shown one at a time."""
+LEAST_ROWS = 4
+"""Rows of a pane at least; where there are fewer, one is shown at a time."""
 NOTES = {
     BASE: "Here the base model will answer, as it was before the training.",
     ADAPTER: "Here the adapter will answer, on the same base.",
@@ -37,6 +39,7 @@ class Answers(Vertical):
 
     DEFAULT_CSS = """
     Answers { height: 1fr; }
+    Answers.-waiting { height: 10; }
     Answers > #panes { height: 1fr; layout: vertical; }
     Answers.-beside > #panes { layout: horizontal; }
     Answers > #tabs { height: 1; display: none; }
@@ -45,12 +48,14 @@ class Answers(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="answers")
+        self._about: Mapping[str, str] = {}
+        """What is known of each side."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs")
         with Container(id="panes"):
             for side in (BASE, ADAPTER):
-                yield AnswerView(side, note=_note(side))
+                yield AnswerView(side, note=self._note(side))
 
     @property
     def views(self) -> list[AnswerView]:
@@ -82,8 +87,25 @@ class Answers(Vertical):
         told = titles or {}
         panes = self.query_one("#panes")
         await panes.remove_children()
-        await panes.mount(*(AnswerView(side, told.get(side, ""), _note(side)) for side in sides))
+        await panes.mount(*(AnswerView(side, told.get(side, ""), self._note(side)) for side in sides))
         self._lay_out()
+
+    def introduce(self, about: Mapping[str, str]) -> None:
+        """Tell of each side what it is, in the panes that hold no answer."""
+        before, self._about = [(view, self._note(view.side)) for view in self.views], about
+        for view, note in before:
+            if view.note == note:
+                view.say(self._note(view.side))
+
+    @property
+    def overflows(self) -> bool:
+        """Whether an answer has more rows than its pane."""
+        return any(view.overflows for view in self.views)
+
+    def _note(self, side: str) -> str:
+        """What stands in a pane before the first question."""
+        note, about = NOTES.get(side, f"Here {side} will answer."), self._about.get(side, "")
+        return f"{note}\n{about}" if about else note
 
     async def keep(self, sides: Sequence[str]) -> bool:
         """Leave the panes of these sides as they are, and take the others away; whether there were none to take."""
@@ -118,7 +140,7 @@ class Answers(Vertical):
         for number, view in enumerate(self.views, start=1):
             view.show_name(0 if order else number)
             if order and view.note == BLIND_NOTE:
-                view.say(_note(view.side))
+                view.say(self._note(view.side))
         self._lay_out()
 
     def _arrange(self, order: Sequence[str]) -> None:
@@ -178,7 +200,8 @@ class Answers(Vertical):
 
     def _lay_out(self) -> None:
         views = self.views
-        tabbed = len(views) > STACKED and not self.has_class("-beside")
+        low = 0 < self.size.height < LEAST_ROWS * len(views)
+        tabbed = len(views) > 1 and (len(views) > STACKED or low) and not self.has_class("-beside")
         self.set_class(tabbed, "-tabbed")
         shown = next((view for view in views if view.display), views[-1]) if views else None
         if tabbed and sum(view.display for view in views) != 1:
@@ -187,10 +210,6 @@ class Answers(Vertical):
             view.display = not tabbed or view is shown
         words = [(f" {view.shown_name} ", "bold reverse $accent" if view is shown else "$text-muted") for view in views]
         self.query_one("#tabs", Static).update(Content.assemble(*words, ("   esc, then ← →", "$text-muted")))
-
-
-def _note(side: str) -> str:
-    return NOTES.get(side, f"Here {side} will answer.")
 
 
 class QuestionLine(Static):

@@ -102,8 +102,8 @@ class EvaluationScreen(ModalScreen[None]):
         """What works here stands in the border; that there is more below, too."""
         failed = len(self._document["failed"])
         keys = [f"enter: the {failed:,} without a right answer"] if failed else []
-        keys += ["↑ ↓ scroll"] if scrolls else []
-        self.query_one("#panel").border_subtitle = Content(" · ".join([*keys, "esc closes"]))
+        keys += ["↑ ↓ more"] if scrolls else []
+        self.query_one("#panel").border_subtitle = Content(" · ".join(keys or ["esc closes"]))
 
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
@@ -142,7 +142,7 @@ class FailedRowsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content(harmless(self._title))
-            panel.border_subtitle = Content("↑ ↓ another row · [-only expected-] {+only given+} · esc closes")
+            panel.border_subtitle = Content("[-only expected-] {+only given+} · ↑ ↓ others")
             options = [
                 Option(Content(f"row {one['row']}  {one['why']}  {one_line(one['asked'], 200)}"))
                 for one in self._failed

@@ -17,10 +17,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
+from loratui.core.mix import sections_of
 from loratui.core.plan import Plan
+from loratui.data.find import find_planned
 from loratui.format import harmless
+from loratui.paths import without_tilde
 from loratui.tui.playground.conversation import prompt_of
 from loratui.workers.questions import Question, held_out_questions
+
+READ_UNASKED_BYTES = 4 << 20
+"""Rows in files of so many bytes are read before anybody asks for one: that takes a moment."""
 
 
 class HeldOut:
@@ -59,16 +65,27 @@ class HeldOut:
         say("" if rows else "The plan held no rows out.", "warning")
         return rows
 
-    async def next_row(self) -> Question:
-        """The next row; after the last the first again. Ask only where there are rows. Raises LoratuiError."""
-        rows = await self.rows()
-        self._place = (self._place + 1) % len(rows)
-        return rows[self._place]
+    async def costs_little(self) -> bool:
+        """Whether the rows are known, or lie in files on this disk that are read in a moment. Raises LoratuiError."""
+        return self._rows is not None or (self._plan is not None and await asyncio.to_thread(_is_small, self._plan))
+
+    def take(self, place: int) -> Question:
+        """The row of this place, from 0. Ask only where the rows are known."""
+        assert self._rows is not None
+        self._place = place
+        return self._rows[place]
 
     def row_of(self, text: str) -> Question | None:
         """The row that was taken last, where `text` is still what it asks."""
         row = self._rows[self._place] if self._rows and self._place >= 0 else None
         return row if row is not None and prompt_of(row) == text else None
+
+
+def _is_small(plan: Plan) -> bool:
+    """Whether a plan's rows lie on this disk and are few. Raises LoratuiError."""
+    sections = sections_of(plan.dataset)
+    here = all(without_tilde(section.path).exists() for section in sections)
+    return here and sum(find_planned(section).size_bytes for section in sections) <= READ_UNASKED_BYTES
 
 
 LONGEST = 20_000

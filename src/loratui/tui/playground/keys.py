@@ -48,7 +48,7 @@ KEYS: list[BindingType] = [
     Binding(
         "ctrl+g",
         "score",
-        "Score rows",
+        "Score",
         key_display="^g",
         tooltip="Ask a number of held-out rows: figures with intervals, and the failed rows",
         priority=True,

@@ -48,6 +48,7 @@ class Loader(Static):
     DEFAULT_CSS = """
     Loader { height: auto; max-height: 4; }
     .-short Loader { padding: 0 1; }
+    .-tiny Loader { max-height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     SCOPED_CSS = False
 

@@ -46,7 +46,7 @@ class PromptArea(TextArea):
             compact=False,
             show_line_numbers=False,
             highlight_cursor_line=False,
-            placeholder="Write a question: enter asks all. ^l takes a row kept from training.",
+            placeholder="A question: enter asks all, ^l takes a held-out row.",
         )
         self.cursor_blink = False
         self._earlier: list[str] = []

@@ -16,26 +16,27 @@ from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
-from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
-from loratui.tui.playground.ballot import Ballot
+from loratui.tui.playground.answers import PAINT_SECONDS, ExpectedLine, QuestionLine
 from loratui.tui.playground.columns import ColumnsScreen
-from loratui.tui.playground.conversation import Conversation, prompt_of
+from loratui.tui.playground.conversation import Conversation
 from loratui.tui.playground.corrected import correct
-from loratui.tui.playground.evaluation import EvaluationScreen, evaluate, how_many
 from loratui.tui.playground.held_out import DifferenceScreen, HeldOut
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
-from loratui.tui.playground.run_behind import RunBehindScreen
+from loratui.tui.playground.row_keys import RowsScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Load, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
+GOES_ON = 2
+"""Questions of a conversation at which it is told that they are one."""
 
-class PlaygroundScreen(RunBehindScreen):
+
+class PlaygroundScreen(RowsScreen):
     """The model is loaded once, in a worker of its own; each question goes to all sides."""
 
     STEP = "playground"
@@ -49,15 +50,9 @@ class PlaygroundScreen(RunBehindScreen):
         super().__init__()
         # Held, not looked up: keys are asked about before the screen stands and while it is taken down.
         self.loader = Loader(self._take, self._may_take)
-        self.answers = Answers()
-        """The panes."""
         self.prompt = PromptArea()
         """Where a question is written."""
-        self.settings = GenerationSettings()
         self.conversation = Conversation()
-        self.held_out = HeldOut()
-        self.ballot = Ballot()
-        self._asking = False
         self._taken: tuple[Run | None, Load] | None = None
         """Whose answers stand in the panes."""
 
@@ -66,6 +61,7 @@ class PlaygroundScreen(RunBehindScreen):
         yield QuestionLine()
         yield self.answers
         yield ExpectedLine()
+        yield self.beneath
         yield self.prompt
 
     def on_mount(self) -> None:
@@ -102,10 +98,12 @@ class PlaygroundScreen(RunBehindScreen):
         self.query_one(ExpectedLine).put(None)
         if target.run is None or target.run != self._run:
             self.held_out = HeldOut(target.plan)
+            self.beneath.forget()
             self.conversation = Conversation(system=self.conversation.system)
         self._run = target.run
         titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: target.result_title}
         await self.answers.show(target.sides, titles)
+        self.share_with_beneath()
 
     def _may_take(self, asks: bool) -> bool:
         """Whether other sides may take the panes: nobody reads an answer, votes, or chose the sides."""
@@ -117,6 +115,8 @@ class PlaygroundScreen(RunBehindScreen):
     def _settled(self, event: Loader.Settled) -> None:
         if event.sentence:
             self.answers.say(NOTHING)
+        if self.session.target is not None:
+            self.tell_about(self.session.target)
         self.refresh_bindings()
 
     # Asking
@@ -151,9 +151,12 @@ class PlaygroundScreen(RunBehindScreen):
                 answered = ready and await self._put(text, self.held_out.row_of(text))
                 if answered:
                     self.conversation.answered(self.answers.texts)
+                    self.beneath.answered(text, self.answers.texts, hidden=self.ballot.blind)
         finally:
             if self.is_running and not answered and not self.prompt.text:
                 self.prompt.put(text)
+        if answered and len(self.conversation.turns) == GOES_ON and self.conversation.row is None:
+            self.say("The second question goes on from the first: both were sent. esc, then n begins anew.")
         if answered and self.ballot.open:
             self.say(f"Which is better? {self.ballot.keys} i goes on writing.")
             if not self.prompt.text:
@@ -174,6 +177,7 @@ class PlaygroundScreen(RunBehindScreen):
         self.query_one(QuestionLine).put(text, len(conversation.turns) + 1 if conversation.turns and row is None else 0)
         self.query_one(ExpectedLine).put(row)
         answers.begin()
+        self.share_with_beneath()
         self.refresh_bindings()
         answered = False
         async for event in self.session.ask(answers.sides, conversation, self.settings):
@@ -187,6 +191,7 @@ class PlaygroundScreen(RunBehindScreen):
     def _paint(self) -> None:
         if self._asking:
             self.answers.flush()
+            self.share_with_beneath()
 
     # Keys
 
@@ -235,8 +240,11 @@ class PlaygroundScreen(RunBehindScreen):
     action_halt = action_interrupt
 
     def action_leave(self) -> None:
-        """Leave the prompt for the answers, so that single keys work."""
-        self.answers.focus_shown()
+        """Leave the prompt for the answers, or for the rows while there are none, so that single keys work."""
+        if self.beneath.has_class("-shown") and not self.answers.answered and self.beneath.rows.option_count:
+            self.beneath.rows.focus()
+        else:
+            self.answers.focus_shown()
 
     def action_write(self) -> None:
         """Back to the prompt."""
@@ -300,45 +308,7 @@ class PlaygroundScreen(RunBehindScreen):
     def _use(self, settings: GenerationSettings) -> None:
         self.settings = settings
         self.prompt.border_subtitle = summary(settings)
-
-    # Held-out rows
-
-    def action_row(self) -> None:
-        """The next held-out row as the prompt, with its written answer; or why there is none now."""
-        if self.held_out.there and not self._asking:
-            self._next_row()
-        else:
-            self.say(self.session.why_not(self._asking) or "There is no run whose rows were held out.", "warning")
-
-    @work(exclusive=True, group="row", exit_on_error=False)
-    async def _next_row(self) -> None:
-        rows = await self.held_out.told(self.say)
-        if rows:
-            self.prompt.put(prompt_of(await self.held_out.next_row()))
-            self.prompt.focus()
-            self.say(f"Held-out row {self.held_out.number} of {len(rows)}. enter asks it.")
-
-    def action_score(self) -> None:
-        """Ask a number of held-out rows, and show what `loratui evaluate` would; or say why that cannot be now."""
-        if self._asking:
-            self.say(self.session.why_not(True), "warning")
-        elif self.ballot.blind:
-            key = "esc, then b" if self.prompt.has_focus else "b"
-            self.say(f"A score tells whose answers are whose: {key} ends the blind comparison first.", "warning")
-        else:
-            self._score()
-
-    @work(exclusive=True, group="ask", exit_on_error=False)
-    async def _score(self) -> None:
-        document = None
-        with self._asks():
-            if await self._is_ready("you say how many held-out rows are asked"):
-                rows = await self.held_out.told(self.say)
-                if rows and (count := await how_many(self.app, len(rows))):
-                    document = await evaluate(self.session, self.answers.sides, count, self.settings, self.say)
-        if document is not None:
-            self.say("")
-            await self.app.push_screen_wait(EvaluationScreen(document))
+        self.beneath.how.show(settings)
 
     # Who answers
 
@@ -379,6 +349,7 @@ class PlaygroundScreen(RunBehindScreen):
             if again := bool(asked) and not self.prompt.text:
                 self.prompt.put(asked)
             self.say(self.ballot.words(known=bool(asked), again=again))
+        self.share_with_beneath()
         self.refresh_bindings()
 
     @work(exclusive=True, group="columns", exit_on_error=False)
@@ -393,6 +364,7 @@ class PlaygroundScreen(RunBehindScreen):
             self.say(error.sentence, "error")
             return
         self.answers.show_names()
+        self.share_with_beneath()
         self.say(words, "done")
         self.conversation.clear()
         self.prompt.focus()

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from loratui.core.errors import InputError
 from loratui.core.generation import PRESETS, GenerationSettings, advice, preset_of, range_of, set_value
 from loratui.format import number_text
+from loratui.tui.frame.step import TINY
 
 STEPS: dict[str, tuple[float, ...]] = {
     "temperature": (0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0),
@@ -49,6 +50,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
     SettingsScreen .setting:focus-within > .name { color: $accent; text-style: bold; }
     SettingsScreen #preset { height: 1; margin: 0 0 1 0; }
     SettingsScreen #advice { height: 3; margin: 1 0; }
+    SettingsScreen.-tiny #preset, SettingsScreen.-tiny #advice { margin: 0; }
     """
 
     def __init__(self, settings: GenerationSettings) -> None:
@@ -58,7 +60,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = "generation settings"
-            panel.border_subtitle = "↑↓ field · pgup pgdn value · p preset · enter takes · esc leaves"
+            panel.border_subtitle = "↑↓ field · pgup pgdn value · p preset"
             yield Static(id="preset")
             for name, field in GenerationSettings.model_fields.items():
                 with Horizontal(classes="setting"):
@@ -72,6 +74,9 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
                     )
                     yield Static(Content(_range_words(name)), classes="range")
             yield Static(id="advice")
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < TINY, "-tiny")
 
     def on_mount(self) -> None:
         for field in self.query(Input):

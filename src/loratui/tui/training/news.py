@@ -40,6 +40,7 @@ def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False
     if followed.gone:
         return _gone_lines(followed, drafted)
     lines: list[Content] = []
+    onward = ""
     ended = record.ended if status.over else None
     if followed.problem:
         lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
@@ -53,17 +54,15 @@ def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False
         whole = f"Finished: {words}"
         shown = whole if len(whole) + 14 <= width - 4 else words  # that it has finished stands above, too
         lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ask, " asks it"))
+        onward = f"{RUN['ask']} asks it"
         if status.message:
             lines.append(Content(f"· It ended early: {one_line(status.message, 300)}.").stylize("$text-muted"))
     elif isinstance(ended, Stopped):
         saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
-        lines.append(
-            Content.assemble(
-                ("■ ", "$warning"),
-                f"Stopped {f'at step {ended.step}' if ended.step else 'before its first step'}{saved}.  ",
-                *_going_on(followed, ended),
-            )
-        )
+        ways = Content.assemble(*_going_on(followed, ended))
+        where = f"at step {ended.step}" if ended.step else "before its first step"
+        lines.append(Content.assemble(("■ ", "$warning"), f"Stopped {where}{saved}.  ", ways))
+        onward = ways.plain
     elif status.state == "stopped" and status.message:  # by somebody else, as by scancel: no worker could say it
         lines.append(Content.assemble(("■ ", "$warning"), one_line(status.message, 400)))
     elif status.state in ("failed", "lost"):
@@ -86,7 +85,15 @@ def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False
             if number and rows_of([*lines, line], width) > rows:
                 break
             lines.append(line)
-    return lines
+    return [part for line in lines for part in _unbroken(line, onward, width)]
+
+
+def _unbroken(line: Content, onward: str, width: int) -> list[Content]:
+    """The line; where it would be cut inside `onward`, a key with what it does, that stands below it."""
+    if not onward or not line.plain.endswith(onward) or wrap(line.plain, max(20, width - MARGIN))[-1].endswith(onward):
+        return [line]
+    said = len(line) - len(onward)
+    return [line[:said].rstrip(), Content.assemble("  ", line[said:])]
 
 
 def _gone_lines(followed: Followed, drafted: bool) -> list[Content]:

@@ -10,7 +10,17 @@ from loratui.core.glossary import TERMS, Term
 from loratui.files import make_folder, read_object, write_whole
 
 WORDS: Mapping[str, tuple[str, ...]] = {
-    "machine": ("fine-tuning", "budget", "overhead"),
+    "machine": (
+        "fine-tuning",
+        "budget",
+        "overhead",
+        "bf16",
+        "fp8",
+        "compute capability",
+        "TFLOPS",
+        "sdpa",
+        "paged optimizer",
+    ),
     "model": ("LoRA", "QLoRA", "params", "full", "chat template", "hub", "access token"),
     "dataset": ("token", "held out", "stop token"),
     "recipe": ("rank", "learning rate", "epoch", "batch", "maximum length", "preset"),
@@ -26,7 +36,20 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "logits",
     ),
     "training": ("loss", "gradient norm", "evaluation", "checkpoint"),
-    "playground": ("base", "temperature", "held out", "greedy", "exact match"),
+    "playground": (
+        "base",
+        "adapter",
+        "temperature",
+        "held out",
+        "stop token",
+        "top-p",
+        "seed",
+        "greedy",
+        "exact match",
+        "ROUGE",
+        "system prompt",
+        "pinned prompts",
+    ),
     "runs": ("held out", "loss"),
     "take-away": ("merge", "GGUF"),
 }

@@ -1,0 +1,265 @@
+"""Beneath the answers, where a terminal has room: held-out rows to ask, what was asked before, how answers are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from loratui.core.generation import GenerationSettings, preset_of
+from loratui.format import number_text, one_line
+from loratui.tui.common.text import wrap
+from loratui.tui.playground.conversation import prompt_of
+from loratui.tui.playground.keys import KEYS, SINGLE_KEYS
+from loratui.workers.questions import Question
+
+BEFORE = (100, 34)
+"""Columns and rows of a terminal from which on there is room for it before the first question."""
+AFTER = (160, 44)
+"""The same once there are answers, which need more."""
+MOST_ASKED = 50
+DRAWN = ("top_p", "top_k", "min_p", "seed")
+"""Settings that count only where tokens are drawn at random."""
+
+
+KEY_CELLS = 8
+OTHER_KEYS = tuple(
+    (f"esc {binding.key_display}" if binding.action in SINGLE_KEYS else str(binding.key_display), binding.tooltip)
+    for action in ("score", "columns", "system", "blind", "fix", "samples", "continue", "take_away")
+    for binding in Binding.make_bindings(KEYS)
+    if binding.action == action
+)
+"""Keys that lead on from a first answer, with what they do."""
+
+
+class Said(NamedTuple):
+    """A question with what each side answered."""
+
+    question: str
+    answers: Mapping[str, str]
+
+
+class Lines(OptionList):
+    """Lines of which one is taken by enter, drawn anew where the width is another."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Take it", key_display="enter", tooltip="Take it into the prompt"),
+        Binding("j", "cursor_down", show=False),
+        Binding("k", "cursor_up", show=False),
+    ]
+
+    def on_resize(self) -> None:
+        self.draw()
+
+    def draw(self) -> None:
+        """Fill in what is known."""
+        raise NotImplementedError
+
+    def fill(self, lines: Sequence[Content]) -> None:
+        """Show these lines; the cursor stays where it was."""
+        at = self.highlighted or 0
+        self.set_options(Option(line) for line in lines)
+        if lines:
+            self.highlighted = min(at, len(lines) - 1)
+
+
+class Rows(Lines):
+    """The held-out rows, each with the answer that was written for it."""
+
+    class Taken(Message):
+        """A row is to be asked. place: its number among the rows, from 0."""
+
+        def __init__(self, place: int) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self) -> None:
+        super().__init__(id="held-out-rows", markup=False)
+        self._rows: Sequence[Question] = ()
+        self.say("")
+
+    def say(self, why: str) -> None:
+        """Why there are no rows to choose from; empty: they are not known yet."""
+        self._rows = ()
+        self.clear_options()
+        self.border_title = Content("held-out rows")
+        self.border_subtitle = Content("^l reads them")
+        if why:
+            self.add_option(Option(Content(one_line(why, 200)).stylize("$text-muted"), disabled=True))
+            self.border_subtitle = ""
+
+    def show(self, rows: Sequence[Question]) -> None:
+        """These rows can be chosen."""
+        if rows is not self._rows:
+            self._rows = rows
+            self.border_title = Content(f"{len(rows):,} held-out rows and their written answers")
+            self.border_subtitle = Content("enter takes it into the prompt · ^l the next")
+            self.draw()
+
+    def draw(self) -> None:
+        width = self.scrollable_content_region.width - 2
+        if not self._rows or width < 20:
+            return
+        digits = len(str(len(self._rows)))
+        asked = max(8, (width - digits - 4) * 3 // 5)
+        expected = max(8, width - digits - 4 - asked)
+        self.fill(
+            [
+                Content.assemble(
+                    (f"{number:>{digits}}  ", "$text-muted"),
+                    f"{one_line(prompt_of(row), asked):<{asked}}  ",
+                    (one_line(row.expected, expected), "$success"),
+                )
+                for number, row in enumerate(self._rows, start=1)
+            ]
+        )
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(self.Taken(event.option_index))
+
+
+class Asked(Lines):
+    """What was asked before, the newest first."""
+
+    class Again(Message):
+        """A question is wanted in the prompt again."""
+
+        def __init__(self, question: str) -> None:
+            super().__init__()
+            self.question = question
+
+    def __init__(self) -> None:
+        super().__init__(id="asked-before", markup=False)
+        self._said: list[Said] = []
+        self.border_title = Content("asked before, the newest first")
+        self.border_subtitle = Content("enter takes it into the prompt again")
+        self.display = False
+
+    def add(self, question: str, answers: Mapping[str, str]) -> None:
+        """This was asked, and answered so."""
+        self._said = [Said(question, dict(answers)), *self._said][:MOST_ASKED]
+        self.display = True
+        self.draw()
+
+    def forget(self) -> None:
+        """Another run is asked: what was asked before is not its."""
+        self._said = []
+        self.display = False
+        self.clear_options()
+
+    def draw(self) -> None:
+        width = self.scrollable_content_region.width - 2
+        if not self._said or width < 20:
+            return
+        wide = max(len(side) for said in self._said for side in said.answers) if self._said[0].answers else 0
+        lines = []
+        for said in self._said:
+            line = Content.assemble(("❯ ", "$accent"), one_line(said.question, width - 2))
+            for side, answer in said.answers.items():
+                told = one_line(answer, max(8, width - wide - 4))
+                line += Content.assemble(("\n  " + f"{side:<{wide}}  ", "$text-muted"), told)
+            lines.append(line)
+        self.fill(lines)
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(self.Again(self._said[event.option_index].question))
+
+
+class HowBox(Static):
+    """The settings of generation, each with what it does."""
+
+    def __init__(self) -> None:
+        super().__init__(id="how", classes="box")
+        self._settings = GenerationSettings()
+        self.border_subtitle = Content("^e changes them")
+
+    def show(self, settings: GenerationSettings) -> None:
+        """These are in force."""
+        self._settings = settings
+        self.border_title = Content(f"how answers are made: {preset_of(settings)}")
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        room = self.content_size
+        if room.width and room.height:
+            self.update(how_lines(self._settings, room.width, room.height))
+
+
+def _key_lines(key: str, words: str, width: int) -> list[Content]:
+    first, *rest = wrap(words, max(16, width - KEY_CELLS))
+    head = Content.assemble((f"{key:<{KEY_CELLS}}", "bold $footer-key-foreground"), (first, "$text-muted"))
+    return [head, *(Content(f"{'':<{KEY_CELLS}}{line}").stylize("$text-muted") for line in rest)]
+
+
+def how_lines(settings: GenerationSettings, width: int, height: int) -> Content:
+    """The settings that count, each with a sentence; what does not count now in one; then other keys. What finds no
+    room whole is left out.
+    """
+    fields = GenerationSettings.model_fields
+    titles = {name: str(field.title) for name, field in fields.items()}
+    idle = DRAWN if settings.greedy else ()
+    entries = []
+    for name in fields:
+        if name not in idle:
+            value = number_text(float(getattr(settings, name)))
+            head = Content.assemble((f"{titles[name]}  ", "$foreground"), (value, "bold $accent"))
+            said = wrap(str(fields[name].description), max(16, width - 2))
+            entries.append([head, *(Content(f"  {line}").stylize("$text-muted") for line in said)])
+    if idle:
+        *others, last = (titles[name].lower() for name in idle)
+        words = f"Temperature 0 draws nothing at random: {', '.join(others)} and {last} do nothing then."
+        entries.append([Content(line).stylize("$text-muted") for line in wrap(words, width)])
+    entries += [_key_lines(key, words, width) for key, words in OTHER_KEYS]
+    shown: list[Content] = []
+    for entry in entries:
+        if len(shown) + len(entry) <= height:
+            shown += entry
+    return Content("\n").join(shown)
+
+
+class Beneath(Horizontal):
+    """The three beside each other, shown while there is room for them and the answers need none of it."""
+
+    DEFAULT_CSS = """
+    Beneath { height: 1fr; display: none; }
+    Beneath.-shown { display: block; }
+    Beneath OptionList { height: 100%; width: 3fr; text-wrap: nowrap; text-overflow: ellipsis; }
+    Beneath OptionList { border-title-color: $text-muted; border-subtitle-color: $text-muted; }
+    Beneath OptionList:focus { border-title-color: $accent; }
+    Beneath > #how { height: 100%; width: 2fr; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="beneath")
+        self.rows, self.asked, self.how = Rows(), Asked(), HowBox()
+
+    def compose(self) -> ComposeResult:
+        yield self.rows
+        yield self.asked
+        yield self.how
+
+    def answered(self, question: str, answers: Mapping[str, str], *, hidden: bool) -> None:
+        """This was asked. hidden: whose answers they are must not be told yet."""
+        self.asked.add(question, {} if hidden else answers)
+
+    def forget(self) -> None:
+        """Another run is asked."""
+        self.asked.forget()
+        self.rows.say("")
+
+    def has_room(self, size: tuple[int, int], answered: bool) -> bool:
+        """Whether a terminal of this size has room for it. answered: there are answers, or they are on their way."""
+        columns, rows = AFTER if answered else BEFORE
+        return size[0] >= columns and size[1] >= rows

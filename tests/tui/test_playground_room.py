@@ -1,0 +1,168 @@
+"""What the playground does with its room: much before a question and on wide terminals, hardly any at 60 x 15."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pictured import shown, until
+from test_playground_screen import answers, home, run
+
+from loratui.core.generation import GenerationSettings
+from loratui.runs.directory import Run
+from loratui.tui.app import LoratuiApp
+from loratui.tui.playground import held_out
+from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.beneath import Asked, Beneath, Rows, how_lines
+from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.screen import PlaygroundScreen
+
+__all__ = ["home", "run"]
+
+ROOMY = [(120, 36), (160, 45), (200, 50)]
+
+
+def beneath(app: LoratuiApp) -> bool:
+    return bool(app.screen.query_one(Beneath).display)
+
+
+@pytest.mark.parametrize("size", ROOMY, ids=str)
+async def test_before_a_question_a_row_is_chosen_from_the_list(run: Run, size: tuple[int, int]) -> None:
+    """The panes were empty, and rows came one by one alone."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "2 held-out rows")
+        assert "adapter answers p" in text and "The answer is cut after so many tokens" in " ".join(text.split())
+        await pilot.press("escape", "down", "enter")
+        await until(pilot, "Held-out row 2 of 2. enter asks it.")
+        prompt = app.screen.query_one(PromptArea)
+        assert prompt.has_focus and prompt.text.startswith("p")
+        asked = prompt.text
+        await pilot.press("enter")
+        await until(pilot, "✓ as expected")
+        assert answers(app)["adapter"] == f"adapter answers {asked}"
+
+
+@pytest.mark.parametrize("size", [(80, 24), *ROOMY], ids=str)
+async def test_a_pane_tells_who_will_answer_in_it(run: Run, size: tuple[int, int]) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "best loss")
+        assert "LoRA, rank" in text and "at step 375" in text
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "adapter answers hello")
+        assert "best loss" not in shown(app)
+
+
+async def test_what_was_asked_stands_beneath_the_answers_until_they_need_the_room(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(200, 50)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, lambda: app.screen.query_one(Asked).option_count == 1)
+        assert beneath(app) and shown(app).count("adapter answers hello") == 2
+        await pilot.press(*"endless", "enter")
+        await until(pilot, lambda: not beneath(app))
+        assert app.screen.query_one("#answer-adapter").size.height > 25
+        await pilot.press("escape", *"more", "enter")
+        await until(pilot, lambda: answers(app)["adapter"].endswith("more"))
+        await until(pilot, lambda: beneath(app))
+        app.screen.query_one(Asked).focus()
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: app.screen.query_one(PromptArea).text == "hello")
+        await pilot.resize_terminal(120, 36)
+        await until(pilot, lambda: not beneath(app))
+
+
+async def test_a_blind_comparison_tells_nothing_beneath(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(200, 50)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "b", "i", *"hello", "enter")
+        await until(pilot, "Which is better?")
+        await until(pilot, lambda: not beneath(app))
+        await pilot.press("1")
+        await until(pilot, lambda: beneath(app))
+        assert app.screen.query_one(Asked).option_count == 1
+
+
+@pytest.mark.parametrize("why", ["no room", "many rows"])
+async def test_rows_that_cost_something_are_read_when_they_are_wanted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    if why == "many rows":
+        monkeypatch.setattr(held_out, "READ_UNASKED_BYTES", 10)
+    read: list[int] = []
+    questions = held_out.held_out_questions
+    monkeypatch.setattr(held_out, "held_out_questions", lambda plan: (read.append(1), questions(plan))[1])
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36) if why == "many rows" else (80, 24)) as pilot:
+        await until(pilot, "best loss")
+        screen = app.screen
+        assert isinstance(screen, PlaygroundScreen)
+        await screen.workers.wait_for_complete([one for one in screen.workers if one.group == "about"])
+        assert read == [] and ("^l reads them" in shown(app)) == (why == "many rows")
+        await pilot.press("ctrl+l")
+        await until(pilot, "Held-out row 1 of 2")
+        await pilot.resize_terminal(120, 36)
+        await until(pilot, lambda: screen.query_one(Rows).option_count == 2)
+        assert read == [1]
+
+
+async def test_at_60_by_15_every_side_can_be_read(run: Run) -> None:
+    """The adapter's pane lay below the edge of the screen."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "adapter answers hello")
+        assert [view.side for view in app.screen.query(AnswerView) if view.display] == ["adapter"]
+        await pilot.press("escape", "left")
+        await until(pilot, "base answers hello")
+        view = app.screen.query_one("#answer-base")
+        assert view.region.bottom <= app.screen.query_one(PromptArea).region.y
+
+
+async def test_at_60_by_15_an_answer_has_its_row_beside_the_expected_one(run: Run, new_here: None) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l")
+        await until(pilot, "Held-out row 1 of 2")
+        await pilot.press("enter")
+        await until(pilot, lambda: answers(app)["adapter"].startswith("adapter answers p"))
+        text = await until(pilot, "expected  adapter answers p")
+        assert "│ adapter answers p" in text and "as expected" in text, text
+
+
+async def test_it_is_told_once_that_questions_add_up(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        for number in range(1, 4):
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda number=number: len(app.screen.conversation.turns) == number)  # type: ignore[attr-defined,misc]
+            await pilot.pause()
+            assert ("goes on from the first" in shown(app)) == (number == 2)
+        await pilot.press("escape", "n")
+        await until(pilot, "A new conversation")
+        assert app.screen.conversation.turns == []  # type: ignore[attr-defined]
+
+
+async def test_at_60_by_15_every_setting_and_its_advice_is_in_sight(run: Run) -> None:
+    """Seed and advice lay below the panel's edge."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+e")
+        text = await until(pilot, "Seed")
+        assert all(str(field.title) in text for field in GenerationSettings.model_fields.values()), text
+        assert "0 always takes the likeliest token" in text and "p preset" in text, text
+
+
+def test_settings_are_told_as_far_as_there_is_room(tmp_path: Path) -> None:
+    whole = how_lines(GenerationSettings(temperature=0.7), 60, 60).plain
+    assert all(str(field.title) in whole for field in GenerationSettings.model_fields.values())
+    for height in range(1, 30):
+        told = how_lines(GenerationSettings(), 44, height).plain
+        assert told.count("\n") < height and max(map(len, told.split("\n"))) <= 44
