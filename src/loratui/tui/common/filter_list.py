@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -239,9 +240,11 @@ class FilterList(Vertical):
         event.stop()
         event.prevent_default()
 
-    def key_escape(self) -> None:
+    def key_escape(self, event: events.Key) -> None:
         if not self.filter_field.has_focus:
             return
+        if not isinstance(self.screen, ModalScreen):  # a panel is left with its filter, a step is not
+            event.stop()
         if self.filter_field.value:  # what is typed next is typed: the list has keys of its own
             self.filter_field.value = ""
         else:
