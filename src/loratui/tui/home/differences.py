@@ -8,7 +8,7 @@ from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, label_of
-from loratui.format import one_line, value_text
+from loratui.format import number_text, one_line, value_text
 from loratui.tui.training.follow import Followed
 
 Kin = tuple[str, str, str]
@@ -93,4 +93,4 @@ def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
 
 def _used(followed: Followed) -> str:
     rates = [point.last for point in followed.record.learning_rate.points]
-    return f"{max(rates):.3g} → {rates[-1]:.3g}" if rates else "none"
+    return " → ".join(number_text(float(f"{rate:.3g}")) for rate in (max(rates), rates[-1])) if rates else "none"
