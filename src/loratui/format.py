@@ -124,6 +124,12 @@ def number_text(value: float) -> str:
     return f"{value:.6g}"
 
 
+def exact_text(value: float) -> str:
+    """A float as it is typed, to be read as exactly this one again: as `number_text` writes it wherever that is so."""
+    text = number_text(value)
+    return text if float(text) == value else repr(value)
+
+
 def loss_text(loss: float | None) -> str:
     """A loss as every screen and sentence tells it: `1.2345`, `1.23e+04`; `–` for none."""
     return "–" if loss is None else f"{loss:.4f}" if abs(loss) < 999.99995 else f"{loss:.3g}"

@@ -17,6 +17,7 @@ from loratui.core.presets import AUTO
 from loratui.core.proposal import propose
 from loratui.core.schedule import times_in
 from loratui.core.situation import Situation
+from loratui.format import number_text
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 
@@ -89,10 +90,13 @@ def test_a_rate_far_above_the_proposed_one_is_called_too_high() -> None:
         return " ".join(propose(situation, by_hand={"training.learning_rate": rate}).warnings)
 
     proposed = propose(Situation(find_model("demo").spec, None, find_gpu("T4").device())).plan.training.learning_rate
-    assert f"too high: 0.9 is {0.9 / proposed:,.0f} times the proposed {proposed:g}; expect divergence" in said(0.9)
+    assert (
+        f"too high: 0.9 is {0.9 / proposed:,.0f} times the proposed {number_text(proposed)}; expect divergence"
+        in said(0.9)
+    )
     assert "too high" not in said(proposed) and "too high" not in said(2 * proposed)
     low = proposed / 300
-    assert f"too low: the proposed {proposed:g} is 300 times {low:g}; expect" in said(low)
+    assert f"too low: the proposed {number_text(proposed)} is 300 times {number_text(low)}; expect" in said(low)
     assert "too low" not in said(proposed) + said(proposed / 2) and "too high" not in said(low)
 
 

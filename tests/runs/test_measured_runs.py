@@ -9,7 +9,7 @@ import pytest
 
 from loratui.core.measured import Measurement
 from loratui.runs import measured
-from loratui.runs.measured import add_measurement, measured_path, read_measurements
+from loratui.runs.measured import add_measurement, as_asked, measured_path, read_measurements
 
 ONE = Measurement(
     run="/runs/a",
@@ -69,3 +69,28 @@ def test_the_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
         add_measurement(replace(ONE, run=str(number)))
     assert len(measured_path().read_bytes().splitlines()) <= 8
     assert [one.run for one in read_measurements()][-3:] == ["17", "18", "19"]
+
+
+@pytest.mark.parametrize("asked", ["./model", "model", "../work/model", "~/work/model", "~/link", "ABSOLUTE"])
+def test_a_folder_is_the_same_model_however_it_is_written(
+    tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """./model was another model than the same folder by its absolute path: "judged by 1 run of other models"."""
+    folder = tmp_path / "work" / "model"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "work")
+    asked = str(folder) if asked == "ABSOLUTE" else asked
+    here, other, hub = replace(ONE, model=str(folder)), replace(ONE, model="/absent/model"), replace(ONE, model="a/b")
+    assert as_asked((here, other, hub), asked) == (replace(here, model=asked), other, hub)
+    linked = replace(ONE, model=str(tmp_path / "work" / ".." / "link"))
+    assert as_asked((linked,), asked) == (replace(linked, model=asked),)
+
+
+def test_a_hub_id_is_no_folder_that_happens_to_have_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    hub = replace(ONE, model="a/b")
+    assert as_asked((hub,), str(tmp_path / "a" / "b")) == (hub,)
+    assert as_asked((hub,), "c/d") == (hub,)

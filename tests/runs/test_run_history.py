@@ -173,7 +173,7 @@ def test_the_last_failure_is_found_behind_whatever_came_before(run: Run) -> None
     trouble = trouble_of(since_last_start(run.events_path))
     assert trouble is not None and trouble.reason == "diverged"
     printed = mending_lines(run)
-    assert any("--set training.learning_rate=1e-05" in line for line in printed) and "everything" not in str(printed)
+    assert any("--set training.learning_rate=1e-5" in line for line in printed) and "everything" not in str(printed)
     assert "with --auto-recover the first is applied unattended" in printed[-1]
     for left in (2, 0):
         allow(run, left)

@@ -124,7 +124,7 @@ async def test_what_is_said_of_a_dataset_is_read_to_its_end_at_80_columns(tmp_pa
     app = wizard(tmp_path, screen="dataset", chosen=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        await pilot.press("escape", "d")
+        await pilot.press("d")
         await settled(pilot)
         said = " ".join(screen_text(app).split())
         assert "usual names of a question and its answer" in said and "% of the characters learnt" in said
@@ -180,7 +180,7 @@ async def test_an_empty_file_is_not_offered_first(tmp_path: Path, monkeypatch: p
     app = wizard(tmp_path, screen="dataset", chosen=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        await pilot.press("escape", "o")
+        await pilot.press("o")
         await settled(pilot)
         await until(pilot, "a.jsonl")
         await pilot.press("enter")

@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 
 import pytest
-from pictured import palette
+from pictured import palette, until
 from recorded_run import record_run
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.widgets import Input
 from wizard import dataset_file, screen_text, settled, wizard
 
 import loratui.tui
@@ -262,6 +263,67 @@ async def test_enter_on_what_is_chosen_goes_on(tmp_path: Path) -> None:
             await settled(pilot)
             seen.append(app.screen.name)
         assert seen == ["model", "dataset", "recipe"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=str)
+async def test_esc_is_dead_on_no_step(tmp_path: Path, size: tuple[int, int]) -> None:
+    """On Review and on Recipe it did nothing."""
+    app = wizard(tmp_path, screen="review")
+    seen = []
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        for _ in range(7):
+            await pilot.press("escape")
+            await settled(pilot)
+            seen.append(app.screen.name)
+    assert [name for name, after in zip(seen, [*seen[1:], ""], strict=True) if name != after] == [
+        *("recipe", "dataset", "model", "machine", "runs", "machine")
+    ], "Model's field is left before Model"
+
+
+async def test_esc_says_where_something_may_be_at_work_that_nothing_is_open(homes: Path) -> None:
+    run = record_run(homes / "home", state="finished", checkpoint=True)
+    app = wizard(homes, screen="playground")
+    app.state.run.open(str(run.path), "")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("escape", "escape")
+        await until(pilot, "Nothing is open here")
+        assert app.screen.name == "playground"
+
+
+async def test_esc_leaves_what_is_open_before_it_leaves_the_step(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(*"llama")
+        field = app.screen.query_one(Input)
+        seen = []
+        for _ in range(3):
+            await pilot.press("escape")
+            await settled(pilot)
+            seen.append((app.screen.name, field.value, field.has_focus))
+        assert seen == [("model", "", True), ("model", "", False), ("machine", "", False)]
+        app.open_step("recipe")
+        await settled(pilot)
+        for typed in ("enter", "3"):
+            await pilot.press("home", *(["down"] * 3 if typed == "3" else []), typed, "escape")
+            await settled(pilot)
+            assert app.screen.name == "recipe", "the value is left as it was, not the step"
+        await pilot.press("escape")
+        await settled(pilot)
+        assert app.screen.name == "dataset"
+
+
+@pytest.mark.parametrize("step", STEPS[:5])
+async def test_help_says_what_esc_does(tmp_path: Path, step: str) -> None:
+    app = wizard(tmp_path, screen=step)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settled(pilot)
+        await pilot.press("escape") if step == "model" else None  # out of the filter
+        await pilot.press("question_mark")
+        await settled(pilot)
+        assert "esc  Leave what is open; where nothing is, go to the step before" in screen_text(app)
 
 
 PAGES = {"machine", "model", "dataset", "recipe", "review", "training", "playground", "home"}

@@ -46,7 +46,7 @@ async def test_esc_leaves_the_cursor_where_it_was(tmp_path: Path) -> None:
         before = app.screen.query_one(FieldList).key
         await pilot.press("slash")
         await settled(pilot)
-        await pilot.press("escape", "escape")
+        await pilot.press("escape")
         await settled(pilot)
         assert app.screen.name == "recipe" and app.screen.query_one(FieldList).key == before
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from wizard import screen_text, settled, wizard
 
-from loratui.core.plan_text import allowed, fields
-from loratui.format import value_text
+from loratui.core.plan_text import allowed, fields, with_values
+from loratui.format import number_text, value_text
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.home.differences import differences, setting_words
+from loratui.tui.recipe.derivation import derivation
+from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.fields import shown_keys
 from loratui.tui.recipe.screen import RecipeScreen
+from loratui.tui.recipe.why import why_lines
+from loratui.tui.training.mending import words
 from loratui.tui.wizard.change import NOUGHT
+from loratui.tui.wizard.command import command_text
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +144,77 @@ async def test_the_palette_shows_all_fields_where_they_are_shown_already(tmp_pat
         app.do_there("recipe", "more(True)")
         await settled(pilot)
         assert "training.seed" in values(app) and "not possible" not in screen_text(app)
+
+
+async def test_a_first_look_tells_no_earlier_value_that_nobody_saw(tmp_path: Path) -> None:
+    """ "was 32" stood beside fields that the dataset had moved before the recipe was ever looked at."""
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.max_length", 64)
+        app.state.choices.set_value("training.max_length", 4096)
+        assert app.state.plan.change is not None and app.state.plan.change.was
+        await pilot.press("4")
+        await settled(pilot)
+        rows = app.screen.query_one(FieldList).rows
+        assert rows and not any(row.was for row in rows) and " was " not in screen_text(app)
+        await pilot.press("1")
+        await settled(pilot)
+        app.state.choices.set_value("training.max_length", 128)
+        await pilot.press("4")
+        await settled(pilot)
+        was = {row.key: row.was for row in app.screen.query_one(FieldList).rows if row.was}
+        assert was["training.max_length"] == "4096", "this one was seen, and is told"
+
+
+@pytest.mark.parametrize("rate", ["0.0005", "5e-4", "0.00029", "1e-05"])
+async def test_a_rate_is_spelt_alike_wherever_it_stands(tmp_path: Path, rate: str) -> None:
+    """5e-4 stood in the field, and 0.0005 in the command, the warnings and the fixes."""
+    said = number_text(float(rate))
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.learning_rate", float(rate))
+        app.state.choices.set_value("training.weight_decay", 0.0005)
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        plan = proposal.plan
+        row = next(row for row in app.screen.query_one(FieldList).rows if row.key == "training.learning_rate")
+        assert value_text(row.value) == said
+        assert f"training.learning_rate={said} " in command_text(app.state.draft)
+        assert f"rate {said}" in setting_words(plan, ["training.learning_rate"])
+        assert words(plan, {"training.learning_rate": 3e-4}) == f"training.learning_rate {said} → 3e-4"
+        assert ("learning_rate", said, "3e-4") in [
+            (key.partition(".")[2], one, other)
+            for key, one, other in differences(plan, with_values(plan, {"training.learning_rate": 3e-4}))
+        ]
+        told = [
+            *derivation("training.learning_rate", proposal, 90),
+            *why_lines(proposal, "training.learning_rate", "", 90, 40),
+            *derivation("training.weight_decay", proposal, 90),
+        ]
+        spelt = re.findall(r"(?<![\d.])0\.000\d+", " ".join(line.plain for line in told) + screen_text(app))
+        assert not spelt, spelt
+        why = proposal.recommendations["training.learning_rate"]
+        assert not re.search(r"(?<![\d.])[1-9](\.\d+)?e-3", f"{why.why} {why.formula} {why.disagreement}"), why
+        for warning in proposal.warnings:
+            assert not re.search(r"0\.000\d", warning), warning
+
+
+async def test_the_rule_of_thumb_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """ "Rule of thumb: lora." stood behind a reason."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        said = {
+            key: " ".join(line.plain for line in why_lines(proposal, key, "", 200, 40))
+            for key in ("method.kind", "training.epochs", "lora.dropout")
+        }
+        assert "The guides' rule of thumb says LoRA." in said["method.kind"]
+        assert "The guides' rule of thumb says 3 passes." in said["training.epochs"]
+        assert all("Rule of thumb:" not in text for text in said.values())
+        told = "\n".join(line.plain for line in derivation("method.kind", proposal, 90))
+        assert re.search(r"now +LoRA ", told) and not re.search(r"now +lora ", told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,16 @@ from wizard import choose, screen_text, settled, wizard
 
 from loratui.core.compare_methods import compare_methods
 from loratui.core.dataset import uniform
+from loratui.core.measured import Measurement
 from loratui.core.memory.formats import formats
+from loratui.core.operations import flops_per_pass
 from loratui.core.plan import Plan
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
 from loratui.format import size
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
-from loratui.paths import home_short
+from loratui.paths import demo_model_path, home_short
 from loratui.runs.start import create_run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.review.cards import CardView, result_words
@@ -207,3 +210,39 @@ async def test_the_cards_say_which_objective_and_which_adapter(tmp_path: Path) -
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert "DPO, LoRA, rank " in screen_text(app)
+
+
+@pytest.mark.parametrize("written", ["./llama-1b", "llama-1b", "~/llama-1b"])
+async def test_a_folder_that_was_trained_before_is_measured_however_it_is_written(
+    tmp_path: Path, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of ./model was one of "other models" to a plan of the same folder by its absolute path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="review", gpus=0)
+    shutil.copytree(demo_model_path(), tmp_path / "llama-1b", dirs_exist_ok=True)
+    choose(app, model=written)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        plan = app.state.plan
+        before = plan.proposal
+        assert before is not None and (before.time is None or not before.time.measured)
+        assert "│ ~/llama-1b " in screen_text(app), "where it lies"
+        one = Measurement(
+            run="/runs/a",
+            time=1.0,
+            device=before.device.name,
+            method=before.plan.method.kind,
+            family=before.spec.family,
+            model=str(tmp_path / "llama-1b"),
+            checkpointing=before.plan.training.checkpointing,
+            passes=before.plan.training.accumulation,
+            flops_per_step=flops_per_pass(before.spec, before.plan, before.data) * before.plan.training.accumulation,
+            seconds_per_step=3.0,
+            steps=50,
+        )
+        plan.take_measurements((one,))
+        assert plan.proposal is not None and plan.proposal.time is not None
+        assert plan.proposal.time.basis == "measured in 1 run here"
+        await settled(pilot)
+        assert "measured in 1 run here" in " ".join(screen_text(app).split())

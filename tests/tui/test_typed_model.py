@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pictured import until
+from textual.widgets import Input
 from wizard import model_folder, screen_text, settled, wizard
 
 
@@ -38,3 +39,37 @@ async def test_without_a_chosen_model_a_wrong_path_says_why(tmp_path: Path) -> N
         await pilot.press(*str(tmp_path / "wrong"), "enter")
         text = await until(pilot, "such folder.")
         assert "stays chosen" not in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_next_says_what_is_wrong_with_what_stands_in_the_field(
+    tmp_path: Path, size: tuple[int, int], chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """^n went on with the chosen model, or asked for one, and said nothing of the path that was typed."""
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="model", chosen=chosen)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        field = app.screen.query_one(Input)
+        for _ in range(2):  # the second ^n is no quieter
+            await pilot.press(*("./wrong" if not field.value else ""), "ctrl+n")
+            text = " ".join((await until(pilot, "such folder")).split())
+            assert "./wrong" in text and ("stays chosen. esc empties the field." in text) == chosen
+            assert app.screen.name == "model" and field.has_focus and field.value == "./wrong"
+            await settled(pilot)
+
+
+async def test_next_takes_a_path_that_was_typed_and_goes_on(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    other = str(model_folder(tmp_path / "other-1b"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(*other, "ctrl+n")
+        await until(pilot, lambda: app.screen.name == "dataset")
+        assert app.state.draft.model == other
+        await pilot.press("ctrl+p")
+        await settled(pilot)
+        await pilot.press(*"other", "ctrl+n")
+        await settled(pilot)
+        assert app.screen.name == "dataset", "a narrowed list hinders nobody"

@@ -11,10 +11,12 @@ from recorded_run import record_run
 from textual.widgets import OptionList, Static
 from wizard import machine, screen_text, settled, wizard
 
+from loratui.format import in_gib
 from loratui.machine.nvml_calls import NO_GPU_HINT
 from loratui.tui.app import LoratuiApp
-from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend
+from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend, memory_view, room_words, verdict
 from loratui.tui.machine.screen import GpuCatalogueScreen
+from loratui.tui.model.methods import method_lines
 from loratui.tui.model.screen import RESTING_SECONDS
 from loratui.tui.recipe.why import MARGIN
 
@@ -120,6 +122,47 @@ def test_each_part_has_its_own_place_whether_it_is_there_or_not(width: int) -> N
     assert "0.0 " not in bare and "<0.01" in bare, "what is hardly anything is not told as 0.0"
     small = legend(view(300 << 20, 0, 0, 0, 300, 0, 17 << 20), width)[0].plain
     assert small.endswith("MiB") and "300" in small and "17" in small and ("<1" in small or width < 100)
+
+
+@pytest.mark.parametrize(
+    ("upper", "budget", "said"),
+    [
+        (12, 20, "✓ fits: at least 8.00 GiB left"),
+        (9, 20, "✓ fits: 11.0 GiB left"),
+        (21, 20, "▲ tight: up to 1.00 GiB short"),
+        (12, 8, "✗ too big by 1.00 GiB"),
+    ],
+)
+def test_what_is_left_is_left_at_the_estimates_upper_end(upper: int, budget: int, said: str) -> None:
+    """The verdict went by the upper end, and "left" by the estimate."""
+    shown = view(9 * GIB, 0, 0, 0, 0, 0, 0, budget=budget)._replace(upper=upper * GIB)
+    assert verdict(shown)[0] == said
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 36)], ids=str)
+async def test_the_verdict_is_whole_at_every_width(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        shown = memory_view(proposal)
+        assert shown.upper > shown.total, "a guess has a span"
+        bars = [line for line in screen_text(app).splitlines() if verdict(shown)[0] in line]
+        assert bars and f"at least {in_gib(shown.budget - shown.upper)} GiB left" in bars[0] and LIMIT in bars[0]
+
+
+async def test_methods_tell_what_is_left_as_the_bar_does(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await settled(pilot)
+        spec = app.state.model.spec
+        assert spec is not None
+        fits = app.state.plan.methods_of(spec)
+        told = method_lines(fits, 80).plain
+        for fit in fits:
+            assert room_words(fit.memory_bytes, fit.upper_bytes, fit.room_bytes) in told
+        assert "at least" in told
 
 
 def test_nobody_holds_memory_of_a_card_that_is_not_here() -> None:

@@ -13,7 +13,7 @@ from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
 from loratui.commands.text import parts_table, table
 from loratui.core.errors import InputError
-from loratui.format import duration, printable, size
+from loratui.format import duration, number_text, printable, size
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return number_text(value)
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     if isinstance(value, dict):

@@ -43,7 +43,7 @@ def asked_for(
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
-    from loratui.runs.measured import read_measurements
+    from loratui.runs.measured import as_asked, read_measurements
 
     by_hand: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = with_exact_shape(find_model(model), lambda sentence: say(printable(sentence), err=True))
@@ -73,8 +73,8 @@ def asked_for(
         from loratui.workers.processor import measured
 
         device = measured(device, found.spec, lambda sentence: say(printable(sentence), err=True))
-    situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
-    return situation, chosen, by_hand
+    measured_here = as_asked(read_measurements(), model)
+    return Situation(found.spec, data, device, disk_free, measured_here, adapter), chosen, by_hand
 
 
 def situation_of(plan: Plan) -> Situation:
@@ -85,14 +85,13 @@ def situation_of(plan: Plan) -> Situation:
     from loratui.machine.device import device_for
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model
-    from loratui.runs.measured import read_measurements
+    from loratui.runs.measured import as_asked, read_measurements
 
     spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
     device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
     adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
-    return Situation(
-        spec, facts_of({key: plan.get(key) for key in fields()}), device, None, read_measurements(), adapter
-    )
+    measured_here = as_asked(read_measurements(), plan.model.id)
+    return Situation(spec, facts_of({key: plan.get(key) for key in fields()}), device, None, measured_here, adapter)
 
 
 def asked_device(

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from loratui.format import printable
+from loratui.format import number_text, printable
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
@@ -100,7 +100,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}".replace("e-0", "e-")
+        return number_text(value)
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "none"
     if isinstance(value, dict):

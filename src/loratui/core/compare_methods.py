@@ -25,6 +25,8 @@ class MethodFit:
     plan: Plan
     verdict: Verdict
     memory_bytes: int
+    upper_bytes: int
+    """The upper end of what it may take, by which it is judged."""
     room_bytes: int
     parameters_trained: int
     result_bytes: int
@@ -72,6 +74,7 @@ def _fit(proposal: Proposal, chosen: Proposal) -> MethodFit:
         plan=proposal.plan,
         verdict=verdict(proposal.memory, proposal.budget),
         memory_bytes=proposal.memory.total_bytes,
+        upper_bytes=proposal.memory.upper_bytes,
         room_bytes=proposal.budget.bytes,
         parameters_trained=proposal.parameters_trainable,
         result_bytes=disk_need(proposal.spec, proposal.plan).result_bytes,

@@ -39,6 +39,7 @@ from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, on_one_footing, predict
 from loratui.core.untimed import differ_untimed
 from loratui.core.warnings import warnings_for
+from loratui.format import number_text
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
@@ -355,7 +356,7 @@ def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return number_text(value) if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _preset_values(preset: Preset, by_hand: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:

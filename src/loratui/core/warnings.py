@@ -29,7 +29,7 @@ from loratui.core.schedule import Schedule
 from loratui.core.situation import supposed_words
 from loratui.core.time import predict
 from loratui.core.varlen import why_no_varlen
-from loratui.format import size
+from loratui.format import number_text, size
 
 HOT_LORA_RATE = 3e-3
 CPU_PARAMETERS = 1_000_000_000
@@ -104,8 +104,8 @@ def warnings_for(
     yield from _rates(spec, plan, proposed_rate)
     if further_rate is not None and plan.training.learning_rate > further_rate:
         yield (
-            f"The preset's learning rate of {plan.training.learning_rate:g} is for a new adapter, and the one in "
-            f"lora.adapter is trained further: the calculation would take {further_rate:g}."
+            f"The preset's learning rate of {number_text(plan.training.learning_rate)} is for a new adapter, and the "
+            f"one in lora.adapter is trained further: the calculation would take {number_text(further_rate)}."
         )
     yield from _larger_than_base(spec, plan)
     yield from _experts(spec, plan)
@@ -214,12 +214,14 @@ def _rates(spec: ModelSpec, plan: Plan, proposed: float | None) -> Iterator[str]
     rate = plan.training.learning_rate
     if proposed and rate >= HOPELESS * proposed:
         yield (
-            f"The learning rate is too high: {rate:g} is {rate / proposed:,.0f} times the proposed {proposed:g}; "
+            f"The learning rate is too high: {number_text(rate)} is {rate / proposed:,.0f} times the proposed "
+            f"{number_text(proposed)}; "
             "expect divergence."
         )
     elif proposed and rate * HOPELESS <= proposed:
         yield (
-            f"The learning rate is too low: the proposed {proposed:g} is {proposed / rate:,.0f} times {rate:g}; expect "
+            f"The learning rate is too low: the proposed {number_text(proposed)} is {proposed / rate:,.0f} times "
+            f"{number_text(rate)}; expect "
             "that next to nothing is learnt."
         )
     if plan.method.kind == "full" and rate > FULL_RANGE[1]:
@@ -227,13 +229,14 @@ def _rates(spec: ModelSpec, plan: Plan, proposed: float | None) -> Iterator[str]
         size = "for a model of about this size" if alike else "for any size, far outliers apart"
         highest = max(alike or (one.rate for one in FULL_RATES if one not in outliers()))
         yield (
-            f"A learning rate of {rate:g} is far above the recipes for full fine-tuning {size}: they use at most "
-            f"{highest:g}."
+            f"A learning rate of {number_text(rate)} is far above the recipes for full fine-tuning {size}: they use at "
+            "most "
+            f"{number_text(highest)}."
         )
     elif plan.method.kind != "full" and rate >= HOT_LORA_RATE * max(1.0, SMALL_WIDTH / spec.hidden_size):
         yield (
-            f"A learning rate of {rate:g}: of the 80 runs that diverged in the published sweep, 72 had 3e-3 "
-            f"({TINKER_SWEEP})."
+            f"A learning rate of {number_text(rate)}: of the 80 runs that diverged in the published sweep, 72 had "
+            f"0.003 ({TINKER_SWEEP})."
         )
     if (
         plan.lora.variant == "rslora"

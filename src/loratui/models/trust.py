@@ -24,7 +24,8 @@ from loratui.format import one_line, size
 from loratui.hub.cache import snapshot
 from loratui.hub.client import HubError, ask, download, hub_cache
 from loratui.models.folder import read_json
-from loratui.paths import demo_model_path, state_home, without_tilde
+from loratui.models.name import model_folder, resolved_name
+from loratui.paths import state_home
 
 CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """Files whose `auto_map` names classes of the repository's own."""
@@ -83,7 +84,7 @@ def load_options(
         return {"trust_remote_code": False}
     agreed = is_agreed(code)
     if not agreed and base:
-        made_from = _agreement(_key(base), "" if _folder(base).is_dir() else base_revision)
+        made_from = _agreement(resolved_name(base), "" if model_folder(base).is_dir() else base_revision)
         agreed = made_from is not None and _is_part(code, made_from)
     if not agreed:
         raise not_agreed(code)
@@ -128,7 +129,7 @@ def remote_code(source: str, revision: str = "") -> RemoteCode | None:
     if place is None:
         return None  # there is no such model: its loader says so
     folder, commit = place
-    model = source if commit else _key(source)
+    model = source if commit else resolved_name(source)
     files, sizes = _files(folder)
     classes = [name.partition("--") for name in _class_names(folder)]
     others = sorted({repository for repository, there, _ in classes if there and repository != model})
@@ -218,23 +219,13 @@ def _is_part(code: RemoteCode, made_from: dict[str, Any]) -> bool:
     return same and (not code.elsewhere or (code.elsewhere, code.elsewhere_commit) in places)
 
 
-def _folder(source: str) -> Path:
-    return demo_model_path() if source == "demo" else without_tilde(source)
-
-
-def _key(source: str) -> str:
-    """A model's name in the answers: its id, or where its folder really lies."""
-    folder = _folder(source)
-    return str(folder.resolve()) if folder.is_dir() else source
-
-
 def _place(source: str, revision: str, needed: Sequence[str] = ()) -> tuple[Path, str] | None:
     """The folder with a model's code, and its commit ("" for a folder of the person's); None where there is none.
 
     needed: classes that must be there, beside those that it names itself.
     """
-    if _folder(source).is_dir():
-        return _folder(source), ""
+    if model_folder(source).is_dir():
+        return model_folder(source), ""
     if source.startswith(("/", ".", "~")):
         return None
     cached = snapshot(hub_cache() / f"models--{source.replace('/', '--')}", revision or "main")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loratui.core.errors import LoratuiError
-from loratui.format import duration, one_line, printable, size
+from loratui.format import duration, exact_text, one_line, printable, size
 from loratui.runs.directory import Run
 from loratui.runs.events import (
     Checkpoint,
@@ -272,7 +272,9 @@ def _after_the_end(run: Run) -> list[dict[str, Any]]:
 def _set(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return exact_text(value) if isinstance(value, float) else str(value)
 
 
 def fix_words(event: Fix) -> str:

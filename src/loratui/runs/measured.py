@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from loratui.core.measured import Measurement
 from loratui.files import make_folder, open_own, open_regular, write_whole
+from loratui.models.name import resolved_name
 from loratui.paths import state_home
 
 KEPT_RUNS = 500
@@ -38,6 +40,23 @@ def read_measurements(path: Path | None = None) -> tuple[Measurement, ...]:
             found.pop(one.run, None)
             found[one.run] = one
     return tuple(found.values())
+
+
+def as_asked(measurements: Iterable[Measurement], model: str) -> tuple[Measurement, ...]:
+    """The same measurements; those of this model have its name as it was asked for.
+
+    A run keeps the absolute path of a folder that is asked for by a relative one, by `~`, or by a link to it.
+    """
+    found, asked = tuple(measurements), resolved_name(model)
+    same = {
+        one for one in {each.model for each in found} if one == asked or (_placed(one) and resolved_name(one) == asked)
+    }
+    return tuple(replace(one, model=model) if one.model in same - {model} else one for one in found)
+
+
+def _placed(model: str) -> bool:
+    """Whether a run's model is a folder wherever one stands; a hub id is none, even where a folder has its name."""
+    return model == "demo" or Path(model).is_absolute()
 
 
 def add_measurement(one: Measurement, path: Path | None = None) -> None:

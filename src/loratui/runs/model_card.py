@@ -20,6 +20,7 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.core.preferences import described, is_preference
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
+from loratui.format import number_text
 from loratui.runs.card_dataset import code, dataset_rows, hub_name, hub_sets, short
 from loratui.runs.directory import Run
 from loratui.runs.events import Fix
@@ -246,7 +247,7 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
             ("learning rate of the steps", f"highest {story.highest_rate:.3g}, last {story.last_rate or 0.0:.3g}")
         )
     falls = f"{training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up steps"
-    rows.append(("learning rate", f"{live['learning_rate']:g}, {falls}"))
+    rows.append(("learning rate", f"{number_text(live['learning_rate'])}, {falls}"))
     optimizer = code(training.optimizer) + (f" ({code(live['optimizer'])})" if live.get("optimizer") else "")
     rows.append(("optimizer", f"{optimizer}, weight decay {live['weight_decay']:g}, seed {live['seed']}"))
     if machine.get("device"):

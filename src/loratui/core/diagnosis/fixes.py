@@ -10,6 +10,7 @@ from loratui.core.diagnosis.curves import Curves, Fix
 from loratui.core.lora_targets import ALPHA
 from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import HOPELESS
+from loratui.format import number_text
 
 PUBLISHED_LORA_RATES, PUBLISHED_FULL_RATES = (1e-4, 1e-3), (1e-6, 3e-4)
 """Where nothing is proposed, published runs say what is far too high or too low."""
@@ -56,7 +57,8 @@ def anew_with_proposed(plan: Plan, curves: Curves) -> Fix | None:
         return None
     whose = "proposed" if curves.proposed.get(RATE) else "nearest published"
     return Fix(
-        f"Start anew from the base with the {whose} learning rate {proposed:g} instead of {now:g}.",
+        f"Start anew from the base with the {whose} learning rate {number_text(proposed)} instead of "
+        f"{number_text(now)}.",
         {RATE: proposed},
         restart=True,
     )
@@ -77,14 +79,15 @@ def after_divergence(plan: Plan, curves: Curves, *, healthy_step: int) -> tuple[
     first = [anew, lower] if hopeless or not healthy_step else [lower, anew]
     if hopeless:
         third = rounded(proposed / FAR)
-        still_lower = Fix(f"Start anew from the base with a third of that, {third:g}.", {RATE: third}, True, sure=False)
+        words = f"Start anew from the base with a third of that, {number_text(third)}."
+        still_lower = Fix(words, {RATE: third}, True, sure=False)
         return kept([*first, still_lower])
     return kept([*first, *less_sure([warm_up(plan, curves), clip(plan, healthy_step), larger_batch(plan)])])
 
 
 def _lower(now: float, proposed: float, healthy_step: int) -> Fix:
     value = rounded(proposed if now > FAR * proposed else now / FAR)
-    text = f"Lower the learning rate from {now:g} to {value:g}"
+    text = f"Lower the learning rate from {number_text(now)} to {number_text(value)}"
     if healthy_step:
         return Fix(
             f"{text}, and go on from a checkpoint up to step {healthy_step}, before it went wrong.", {RATE: value}
@@ -106,14 +109,17 @@ def raised_rate(plan: Plan, curves: Curves) -> Fix | None:
     if value > FAR * proposed or value > 1:
         return None
     return Fix(
-        f"Start anew from the base with the learning rate {value:g} instead of {now:g}.", {RATE: value}, restart=True
+        f"Start anew from the base with the learning rate {number_text(value)} instead of {number_text(now)}.",
+        {RATE: value},
+        restart=True,
     )
 
 
 def halved_rate(plan: Plan) -> Fix:
     """Half the learning rate from here on."""
     value = rounded(plan.training.learning_rate / 2)
-    return Fix(f"Lower the learning rate from {plan.training.learning_rate:g} to {value:g}.", {RATE: value})
+    now = number_text(plan.training.learning_rate)
+    return Fix(f"Lower the learning rate from {now} to {number_text(value)}.", {RATE: value})
 
 
 def warm_up(plan: Plan, curves: Curves) -> Fix | None:
@@ -204,7 +210,7 @@ def decay(plan: Plan) -> Fix | None:
         return None
     value = 0.01 if plan.training.weight_decay < 0.01 else 0.1
     return Fix(
-        f"Start anew with weight decay {value:g} instead of {plan.training.weight_decay:g}.",
+        f"Start anew with weight decay {number_text(value)} instead of {number_text(plan.training.weight_decay)}.",
         {"training.weight_decay": value},
         restart=True,
     )

@@ -10,6 +10,7 @@ from loratui.core.diagnosis import fixes
 from loratui.core.diagnosis.curves import NOISE_STEPS, NORMAL_JUMP, Curves, Finding, Fix, median
 from loratui.core.diagnosis.divergence import RUINED_STEPS, ruined
 from loratui.core.plan import Plan
+from loratui.format import number_text
 
 LEAST_STEPS = 20
 DIVERGED_SHARE, DIVERGED_NATS = 0.25, 0.15
@@ -217,7 +218,8 @@ def _calmer(plan: Plan, curves: Curves) -> Fix:
     if plan.training.learning_rate > fixes.FAR * proposed:
         value = fixes.rounded(proposed)
         return Fix(
-            f"Lower the learning rate from {plan.training.learning_rate:g} to the proposed {value:g}.",
+            f"Lower the learning rate from {number_text(plan.training.learning_rate)} to the proposed "
+            f"{number_text(value)}.",
             {fixes.RATE: value},
         )
     return fixes.halved_rate(plan)

@@ -9,6 +9,7 @@ from statistics import pstdev
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, median
 from loratui.core.plan import Plan
 from loratui.core.preferences import estimates_kl, has_reference, learns_judged
+from loratui.format import number_text
 
 LEAST_STEPS = 40
 DEVIATIONS = 4.0
@@ -135,4 +136,5 @@ def _gentler(curves: Curves, plan: Plan) -> list[Fix]:
     if not proposed or now < 1.1 * float(proposed):
         return []
     key = "training.learning_rate"
-    return [Fix(f"Start anew with the proposed learning rate {proposed:g}.", {key: float(proposed)}, restart=True)]
+    words = f"Start anew with the proposed learning rate {number_text(proposed)}."
+    return [Fix(words, {key: float(proposed)}, restart=True)]

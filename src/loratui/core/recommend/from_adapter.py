@@ -10,6 +10,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.errors import PlanError
 from loratui.core.lora_targets import ALL_LINEAR, peft_targets, resolve_targets, target_names
 from loratui.core.recommendation import Recommendation
+from loratui.format import number_text
 
 RATE_SHARE = 1 / 3
 """Of a new adapter's rate: ours, between the full rate and the tenth that recipes for a second stage use."""
@@ -118,8 +119,8 @@ def continued(
         yield rate._replace(
             value=value,
             why=(
-                f"A third of the {rate.value:g} for a new adapter: this one has learnt already, and a high rate would "
-                "undo that first."
+                f"A third of the {number_text(rate.value)} for a new adapter: this one has learnt already, and a high "
+                "rate would undo that first."
             ),
             formula=f"({rate.formula}) × 1/3",
             source=(

@@ -17,6 +17,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_FORMULA, TINKER_SWEEP, PublishedRate
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
+from loratui.format import number_text
 
 LORA_CONSTANT, LORA_WIDTH, MEASURED_BATCH = 5e-4, 2000, 128
 """tinker-cookbook's `get_lr`: 5e-5 × 10 for LoRA, at a width of 2,000; its sweep ran at a batch of 128."""
@@ -270,8 +271,8 @@ def _lora_start(spec: ModelSpec) -> tuple[float, str, list[Adjustment]]:
 
 
 def _shown(rate: float) -> str:
-    digits, _, power = f"{rate:.1e}".partition("e")
-    return f"{digits.removesuffix('.0')}e{int(power)}"
+    """Two digits, spelt as the field shows it."""
+    return number_text(float(f"{rate:.1e}"))
 
 
 def learning_rate(context: Context) -> Iterator[Recommendation]:
@@ -295,8 +296,9 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
         )
         folk = rounded(context.rule_of_thumb().learning_rate, 3)
         disagreement = (
-            f"{_against_published(found)} The folk rule 2e-4 · √(batch/8) gives {folk:g} here, and 8e-4 at batch 128; "
-            "the sweep diverged at 3e-3. "
+            f"{_against_published(found)} The folk rule 2e-4 · √(batch/8) gives {number_text(folk)} here, and 8e-4 at "
+            "batch 128; "
+            "the sweep diverged at 0.003. "
             "Marek et al. (2507.07101) find that the best rate does not follow √batch."
         )
         why = (

@@ -25,6 +25,7 @@ from loratui.core.recommend.context import Context
 from loratui.core.recommend.scale_of_data import LEAST_STEPS
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Recommendation
+from loratui.format import number_text
 
 MOST_PASSES = 3
 """SmolLM2 1.7B's recipe: no other one makes more."""
@@ -238,7 +239,7 @@ def _rate(context: Context, *, orpo: bool) -> Recommendation:
         f"Recipes for whole models of this size take {whole:.1e}{times}: far less than answers are learnt with."
         f"{beyond}",
         f"{whole:.1e} for {parameters / 1e9:.2g} billion parameters, between the recipes{times} = {value:.1e}",
-        "; ".join(f"{one.model} {one.rate:g}: {one.link}" for one in recipes) + adapters,
+        "; ".join(f"{one.model} {number_text(one.rate)}: {one.link}" for one in recipes) + adapters,
         up="The odds of chosen answers grow faster; too high, the model forgets to write."
         if orpo
         else "Margins grow faster; too high, both answers' log-probabilities fall, and the model forgets to write.",

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -128,6 +129,13 @@ class FilterList(Vertical):
         place = self.options.highlighted
         return (self.options.get_option_at_index(place).id or "") if place is not None else ""
 
+    @property
+    def typed(self) -> str:
+        """What stands in the filter, where it is no line of the list, or a path; else an empty text."""
+        text = self.filter_field.value.strip()
+        path = bool(text) and text[0] in "/~." and without_tilde(text).exists()
+        return text if path or not self.highlighted_key else ""
+
     def set_items(self, items: Sequence[Item], *, highlight: str = "") -> None:
         """Show these items; the cursor goes to `highlight`, or stays on its line."""
         keep = highlight or self.highlighted_key
@@ -216,11 +224,9 @@ class FilterList(Vertical):
     @on(Input.Submitted)
     def _filter_entered(self, event: Input.Submitted) -> None:
         event.stop()
-        typed = event.value.strip()
-        key = self.highlighted_key
-        if typed and (not key or (typed[0] in "/~." and without_tilde(typed).exists())):
+        if typed := self.typed:
             self.post_message(self.Typed(self, typed))
-        elif key:
+        elif key := self.highlighted_key:
             self.post_message(self.Chosen(self, key))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -239,9 +245,11 @@ class FilterList(Vertical):
         event.stop()
         event.prevent_default()
 
-    def key_escape(self) -> None:
+    def key_escape(self, event: events.Key) -> None:
         if not self.filter_field.has_focus:
             return
+        if not isinstance(self.screen, ModalScreen):  # a panel is left with its filter, a step is not
+            event.stop()
         if self.filter_field.value:  # what is typed next is typed: the list has keys of its own
             self.filter_field.value = ""
         else:

@@ -85,7 +85,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
         action, rank = binding.action, 0
         if action.startswith("open_step("):
             action, words, rank = "open_step", STEP_WORDS, 1
-        elif action in ("next", "back"):
+        elif action in ("next", "back", "leave_step"):
             rank = 1
         elif active.node is screen.app or action.startswith(("app.", "screen.")):
             rank = 2

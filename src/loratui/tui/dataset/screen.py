@@ -345,6 +345,8 @@ class DatasetScreen(StepScreen):
         if action == "thinking":
             return bool(self._ledger())
         dataset = self.app.state.dataset
+        if action == "cancel":
+            return self.query_one("#path").has_focus or bool(self.app.state.check.now.progress)
         if action == "problems":
             return dataset.view is not None
         if action == "demo":  # no letter that slipped in takes other rows than those that were chosen

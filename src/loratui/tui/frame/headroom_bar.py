@@ -80,13 +80,27 @@ def memory_view(proposal: Proposal) -> MemoryView:
 
 def verdict(view: MemoryView) -> tuple[str, str]:
     """Whether the plan fits, in words with a glyph, and the theme colour for it."""
+    words = room_words(view.total, view.upper, view.budget)
     if view.headroom < 0:
-        return f"✗ too big by {size(-view.headroom)}", "$error"
+        return f"✗ {words}", "$error"
     if view.upper > view.budget:
-        return f"▲ tight: {size(view.headroom)} left", "$warning"
+        return f"▲ {words}", "$warning"
     if view.filled > view.budget:
         return f"▲ {view.length:,} tokens do not fit", "$warning"
-    return f"✓ fits: {size(view.headroom)} left", "$success"
+    return f"✓ {words}", "$success"
+
+
+def room_words(total: int, upper: int, budget: int) -> str:
+    """How much room there is, by what the verdict goes by: `fits: at least 3.20 GiB left` is what the upper end of the
+    estimate leaves.
+
+    total, upper: bytes that a plan takes, and may take at most; budget: bytes that it may take.
+    """
+    if total > budget:
+        return f"too big by {size(total - budget)}"
+    if upper > budget:
+        return f"tight: up to {size(upper - budget)} short"
+    return f"fits: {'at least ' if upper > total else ''}{size(budget - upper)} left"
 
 
 def taken_words(view: MemoryView) -> str:
@@ -121,8 +135,8 @@ SMALL = 4 * 2**30
 """Bytes of a plan below which its parts are told in MiB."""
 VALUE = 5
 """Columns of a figure."""
-LEAST_BAR = 6
-"""Columns below which a bar tells nothing: the figures and the verdict stand alone then."""
+LEAST_BAR = 8
+"""Columns below which a bar says nothing: figures make room for it first, the verdict never."""
 
 
 def cells(view: MemoryView, width: int, *, outside: bool = True) -> list[tuple[str, int]]:
@@ -252,11 +266,15 @@ class HeadroomBar(Static):
         view = memory_view(proposal)
         words, color = verdict(view)
         about = "about " if self.app.state.check.doubt else ""
-        numbers = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
-        room = width - len(numbers) - len(words) - 4
+        whole = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
+        least = f"{in_gib(view.total)} of {LIMIT}{in_gib(view.budget)}"
+        rest = width - len(words) - 4
+        numbers = next((one for one in (whole, least) if rest - len(one) >= LEAST_BAR), "")
+        room = max(LEAST_BAR, rest - len(numbers))
         parts, outside = legend(view, width)
-        drawn = Content.assemble(bar(view, room, outside=outside), "  ") if room >= LEAST_BAR else Content("")
-        first = Content.assemble(drawn, (numbers, "$foreground"), "  ", (words, f"bold {color}"))
+        first = Content.assemble(
+            bar(view, room, outside=outside), "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}")
+        )
         return Content.assemble(first, "\n", parts)
 
     def _another(self, number: int, step: str) -> str:

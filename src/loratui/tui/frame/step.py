@@ -37,6 +37,8 @@ TALL = 30
 """Lines of a terminal from which on a screen counts as tall (the breakpoint of the app)."""
 TINY = 20
 """Lines of a terminal below which a step has no blank lines."""
+DECIDING = STEPS[:5]
+"""The steps on which a plan is made: going through them and back is free."""
 READ_SECONDS = 2.0
 """How long a line must stand to have been read."""
 
@@ -105,6 +107,10 @@ class StepScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__(name=self.STEP, classes="step")
+        keys = self._bindings.key_to_bindings
+        back = "; where nothing is, go to the step before, and from the first one home" if self.STEP in DECIDING else ""
+        leave = Binding("escape", "leave_step", show=False, tooltip=f"Leave what is open{back}")
+        keys["escape"] = [*keys.get("escape", []), leave]  # after the screen's own: what is open is left first
         with contextlib.suppress(RuntimeError):  # Textual's of no app: somebody only reads the keys
             self.add_class(*_sizes(self.app), update=False)
         self._stops: list[Callable[[], None]] = []
@@ -267,6 +273,17 @@ class StepScreen(Screen[None]):
         place = STEPS.index(self.STEP)
         if place:
             self.app.open_step(STEPS[place - 1])
+
+    def action_leave_step(self) -> None:
+        """Nothing is open that could be left: go back, and from the first step home; where something may be at work,
+        only say so.
+        """
+        if self.STEP not in DECIDING:
+            self.say("Nothing is open here that esc would leave; ^p goes to the step before.")
+        elif STEPS.index(self.STEP):
+            self.action_back()
+        else:
+            self.app.action_runs()
 
     def action_open_step(self, step: str) -> None:
         """Go to any step."""

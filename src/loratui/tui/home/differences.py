@@ -93,5 +93,4 @@ def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
 
 def _used(followed: Followed) -> str:
     rates = [point.last for point in followed.record.learning_rate.points]
-    highest, last = (number_text(float(f"{rate:.3g}")) for rate in (max(rates), rates[-1])) if rates else ("", "")
-    return f"{highest} → {last}" if rates else "none"
+    return " → ".join(number_text(float(f"{rate:.3g}")) for rate in (max(rates), rates[-1])) if rates else "none"

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from loratui.format import count, duration, size
 from loratui.tui.common.filter_list import FIT_GLYPHS
-from loratui.tui.frame.headroom_bar import LIMIT
+from loratui.tui.frame.headroom_bar import LIMIT, room_words
 from loratui.tui.wizard.change import METHODS
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ def method_lines(fits: Sequence[MethodFit], width: int) -> Content:
     unlike = len({fit.time_basis for fit in fits if fit.seconds is not None}) > 1
     for fit in fits:
         glyph, color = FIT_GLYPHS[fit.verdict]
+        room = room_words(fit.memory_bytes, fit.upper_bytes, fit.room_bytes)
         head = Content.assemble(
             (METHODS[fit.kind], "bold $foreground"), "  ", (size(fit.memory_bytes), "$foreground"), "  ",
-            (f"{glyph} {_verdict(fit)}", f"bold {color}"), ("   proposed" if fit.chosen else "", "$accent"),
+            (f"{glyph} {room}", f"bold {color}"), ("   proposed" if fit.chosen else "", "$accent"),
         )  # fmt: skip
         lines += [head, _bar(fit, scale, width), _told(fit, basis=unlike), Content("")]
     limit = fits[0].room_bytes if fits else 0
@@ -40,12 +41,6 @@ def _bar(fit: MethodFit, scale: int, width: int) -> Content:
     place = min(width - 1, max(0, round(fit.room_bytes / scale * width) - 1))
     content = Content.assemble(("█" * filled, COLORS[fit.verdict]), ("·" * (width - filled), "$memory-free"))
     return Content.assemble(content[:place], (LIMIT, "bold $foreground"), content[place + 1 :])
-
-
-def _verdict(fit: MethodFit) -> str:
-    if fit.verdict == "too big":
-        return f"too big by {size(fit.memory_bytes - fit.room_bytes)}"
-    return f"{fit.verdict}: {size(max(0, fit.room_bytes - fit.memory_bytes))} left"
 
 
 def _told(fit: MethodFit, *, basis: bool) -> Content:

@@ -85,6 +85,8 @@ class ModelScreen(StepScreen):
         self._highlighted = ""
         self._followed = ""
         """The chosen model that the cursor went to."""
+        self._going_on = ""
+        """What was typed and is to be gone on with, once it was found."""
         state = self.app.state
         self.hear(state.hardware.looked, self._compute_fits)
         self.hear(state.choices.device_chosen, self._compute_fits)
@@ -215,10 +217,13 @@ class ModelScreen(StepScreen):
             self.say(self.app.state.model.problem, "error")
 
     def _model_found(self) -> None:
+        model, typed = self.app.state.model.found, self.query_one(FilterList).filter_field.value.strip()
+        asked, self._going_on = self._going_on, ""
         self._show_found()
-        model = self.app.state.model.found
         if model is not None:
             self._say_chosen(model.id)
+            if asked and asked == typed == self.app.state.draft.model:
+                super().action_next()
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:
@@ -283,14 +288,24 @@ class ModelScreen(StepScreen):
             return
         self._try(event.text)
 
+    def action_next(self) -> None:
+        """Go on; what stands in the field and was not entered is looked for first."""
+        typed = self.query_one(FilterList).typed
+        if typed and not self.app.state.model.is_chosen(typed):
+            self._going_on = typed
+            self._try(typed)
+        else:
+            super().action_next()
+
     def _try(self, name: str) -> None:
         """Take this model once it was found; until then, and where it is none, the chosen one stands."""
         self.say(f"Looking for {one_line(name, 80)} …")
         self.app.try_model(name, self._not_taken)
 
     def _not_taken(self, problem: str) -> None:
+        self._going_on = ""
         if self.is_mounted:
-            self.say(f"{problem} {PurePath(self._chosen_key).name} stays chosen.", "error")
+            self.say(f"{problem} {PurePath(self._chosen_key).name} stays chosen. esc empties the field.", "error")
 
     @work
     async def action_search_hub(self) -> None:

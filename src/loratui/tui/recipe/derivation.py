@@ -12,9 +12,10 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from loratui.core.glossary import terms_of
-from loratui.format import harmless, value_text
+from loratui.format import harmless
 from loratui.tui.common.help import HelpScreen, term_line
 from loratui.tui.common.text import wrap
+from loratui.tui.recipe.rows import value_and_unit
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
@@ -63,7 +64,7 @@ def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
     from loratui.core.plan_text import allowed, fields
 
     field, reason = fields()[key], proposal.recommendations.get(key)
-    now = f"{harmless(value_text(proposal.plan.get(key)))}  ({proposal.origins.get(key, '')})"
+    now = f"{_told(key, proposal.plan.get(key))}  ({proposal.origins.get(key, '')})"
     about = Content(f"{field.description}  Takes {allowed(key)}.")
     if reason is None:
         taste = Content("The calculation has no view on this one: it is a matter of taste or of your data.").stylize(
@@ -74,10 +75,10 @@ def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
     price = f"  ({instead.cost})" if instead else ""
     decision = [
         _pair("now", now, "bold $accent", width),
-        _pair("proposed", harmless(f"{value_text(reason.value)}{price}"), "bold", width),
+        _pair("proposed", f"{_told(key, reason.value)}{harmless(price)}", "bold", width),
         _pair("because", harmless(reason.why), "", width),
     ]
-    rule_of_thumb = "" if reason.rule_of_thumb is None else value_text(reason.rule_of_thumb)
+    rule_of_thumb = "" if reason.rule_of_thumb is None else _told(key, reason.rule_of_thumb)
     founded = [
         _pair(word, harmless(text), "", width)
         for word, text in (("formula", reason.formula), ("source", reason.source), ("rule of thumb", rule_of_thumb))
@@ -93,6 +94,11 @@ def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
         *(Content("\n").join(part) for part in (decision, founded, moving) if part),
         *guides(key, proposal, width),
     ]
+
+
+def _told(key: str, value: Any) -> str:
+    """A value as its line on the recipe has it."""
+    return harmless(" ".join(value_and_unit(key, value)).strip())
 
 
 def guides(key: str, proposal: Proposal, width: int) -> list[Content]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from loratui.core.proposal import Proposal
+    from loratui.tui.wizard.change import Change
 
 RESTING_SECONDS = 0.1
 """How long the keys rest before the derivation beside the fields follows."""
@@ -86,6 +87,9 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         self._waiting = False
         self._pricing = False
         self._following = False
+        self._begun = False
+        self._before: Change | None = None
+        """The last change before these fields were first seen: what they were then, nobody knows of."""
         self.hear(self.app.state.plan.changed, self.shown)
         self.hear(self.app.state.choices.varied_changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
@@ -179,7 +183,10 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         """at_once: as `field_rows` keeps reasons."""
         kept = {row.key: row for row in self.fields.rows} if at_once else {}
         state = self.app.state
-        self.fields.set_rows(field_rows(proposal, state.plan.change, self.everything, kept, state.draft.varied))
+        if not self._begun:
+            self._begun, self._before = True, state.plan.change
+        change = state.plan.change if state.plan.change is not self._before else None
+        self.fields.set_rows(field_rows(proposal, change, self.everything, kept, state.draft.varied))
 
     def _show_why(self) -> None:
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the

@@ -8,7 +8,7 @@ from typing import Any
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.format import number_text
+from loratui.format import exact_text
 from loratui.tui.recipe.fields import choices_of, kind_of, nudged
 
 FACTOR = 3.0
@@ -59,5 +59,5 @@ def _typed(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return text if float(text := number_text(value)) == value else repr(value)
+        return exact_text(value)
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
 from loratui.core.plan_text import fields
-from loratui.format import lowered, one_line, signed_size, value_text
+from loratui.format import lowered, one_line, signed_size
 from loratui.tui.common.text import wrap
-from loratui.tui.recipe.fields import neighbours
+from loratui.tui.recipe.fields import neighbours, unit_of
 from loratui.tui.wizard.change import move_words, value_words
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ def proposed_words(proposal: Proposal, key: str) -> str:
     """What the calculation would take for a key, where that is another value than the plan's; else an empty text."""
     reason = proposal.recommendations.get(key)
     return "" if reason is None or reason.value == proposal.plan.get(key) else value_words(key, reason.value)
+
+
+def rule_words(key: str, value: Any) -> str:
+    """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none."""
+    if value is None:
+        return ""
+    unit = unit_of(key, value)
+    return f"The guides' rule of thumb says {value_words(key, value)}{f' {unit}' if unit else ''}."
 
 
 def price_words(plan: ProposedPlan, key: str) -> str:
@@ -77,11 +85,7 @@ def why_lines(proposal: Proposal, key: str, prices: str, width: int, height: int
     pairs = [("memory", prices)]
     if reason is not None:
         proposed = proposed_words(proposal, key)
-        rule = (
-            f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}."
-            if reason.rule_of_thumb is not None
-            else ""
-        )
+        rule = f" {said}" if (said := rule_words(key, reason.rule_of_thumb)) else ""
         instead = proposal.instead(key)
         price = f" ({instead.cost})" if instead else ""
         before = f"Proposed: {proposed}{price}. " if proposed else ""

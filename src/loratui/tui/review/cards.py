@@ -61,8 +61,9 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
     plan, model = proposal.plan, state.model.found
     trained, total = proposal.parameters_trainable, proposal.parameters_total
     share = trained / total if total else 0.0
-    fetched = "" if model is None or model.weights else "weights come from the hub first"
-    where = one_line(home_short(plan.model.id), 60)
+    missing = model is not None and not model.weights
+    folder = model.path if model is not None and model.kind == "folder" else None
+    where = one_line(home_short(str(folder.absolute()) if folder is not None else plan.model.id), 60)
     return Card(
         "what learns",
         "model",
@@ -72,7 +73,9 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
             f"goes on from {_adapter_name(plan.lora.adapter)}" if plan.lora.adapter else "",
             f"{count(trained)} of {count(total)} learn ({share:.1%})",
             f"gives {result_words(proposal)}",
-            fetched,
+            ("its folder holds no weights" if folder is not None else "weights come from the hub first")
+            if missing
+            else "",
             where if where != _last_name(plan.model.id) else "",
         ),
     )

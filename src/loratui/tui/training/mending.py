@@ -12,7 +12,7 @@ from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after
 from loratui.core.plan_text import with_values
-from loratui.format import size
+from loratui.format import size, value_text
 from loratui.runs.continuation import Continuation, continuation, may_begin
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
@@ -109,7 +109,7 @@ def _changes(plan: Plan, change: Mapping[str, Any]) -> bool:
 
 def words(plan: Plan, change: Mapping[str, Any]) -> str:
     """`training.batch_size 8 → 4, training.accumulation 1 → 2`."""
-    return ", ".join(f"{key} {plan.get(key)} → {value}" for key, value in change.items())
+    return ", ".join(f"{key} {value_text(plan.get(key))} → {value_text(value)}" for key, value in change.items())
 
 
 def ways_of(run: Run, fixes: Sequence[Fix]) -> list[Continuation | None]:

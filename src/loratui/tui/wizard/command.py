@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from loratui.format import exact_text
 from loratui.tui.wizard.draft import Draft
 from loratui.tui.wizard.mixing import PARTS, short_parts
 
@@ -21,7 +22,7 @@ def setting_value(value: Any) -> str:
         return json.dumps([str(item) for item in value], ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
-    return str(value)
+    return exact_text(value) if isinstance(value, float) else str(value)
 
 
 def setting_text(key: str, value: Any) -> str:

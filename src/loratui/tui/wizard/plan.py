@@ -46,6 +46,8 @@ class ProposedPlan:
         """What was found out last while it waits to be followed."""
         self._presets: Mapping[str, Preset] = {}
         self._measurements: tuple[Measurement, ...] = ()
+        self._as_asked: tuple[str, tuple[Measurement, ...]] = "", ()
+        """The measurements with the name of a model as it was asked for, and that name."""
         self._device: Device | None = None
         """What the proposal was computed for, with its free memory then."""
         self.changed = Signal()
@@ -99,7 +101,7 @@ class ProposedPlan:
     def take_measurements(self, measurements: tuple[Measurement, ...]) -> None:
         """Take up what runs on this machine reached; the proposal's time follows."""
         if measurements != self._measurements:
-            self._measurements = measurements
+            self._measurements, self._as_asked = measurements, ("", ())
             if self._proposal is not None:
                 self._follow("Runs here were measured")
 
@@ -131,7 +133,17 @@ class ProposedPlan:
         disk = self._hardware.disk_free_bytes(device)
         folder = str(self._choices.given().get("lora.adapter", ""))
         adapter = read_adapter(folder) if folder else None
-        return Situation(spec, self._dataset.facts(), device, disk, self._measurements, adapter)
+        return Situation(spec, self._dataset.facts(), device, disk, self._measured(spec.id), adapter)
+
+    def _measured(self, model: str) -> tuple[Measurement, ...]:
+        """What was measured here, with the model's name as the plan has it. Folders are looked up once a model."""
+        named, found = self._as_asked
+        if self._measurements and named != model:
+            from loratui.runs.measured import as_asked
+
+            found = as_asked(self._measurements, model)
+            self._as_asked = model, found
+        return found
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
