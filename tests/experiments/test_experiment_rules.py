@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.core.preferences import loss_unit
-from loratui.evaluation.experiment import compare, words
+from loratui.evaluation.experiment import Comparison, compare, words
 from loratui.evaluation.experiment_table import chart_of
 from loratui.experiments.begin import begin
 from loratui.experiments.directory import Experiment, Trial, experiments
@@ -241,7 +242,7 @@ def made(apart: float, seeds_apart: float, *, seeds: int = 2, rows: int = 200) -
 
 def verdict(experiment: Experiment) -> tuple[str, str]:
     found = compare(experiment)
-    return found.trials[1].told, words(found.trials[1], found.noise, found.unit)
+    return found.trials[1].told, words(found.trials[1], found)
 
 
 def test_a_difference_beyond_rows_and_seeds_is_told_apart() -> None:
@@ -284,7 +285,17 @@ def test_rows_that_are_not_the_same_are_not_compared_row_by_row() -> None:
     assert kept is not None
     row_losses.keep(run, 8, RowLosses(kept.nll, [11] * len(kept.tokens)))
     found = compare(experiment)
-    assert not found.trials[1].by_rows and "rows not compared" in words(found.trials[1], found.noise, found.unit)
+    assert not found.trials[1].by_rows and "rows not compared" in words(found.trials[1], found)
+
+
+def test_all_differences_of_a_table_have_one_unit() -> None:
+    """ "1.394 nats a token worse" stood beside "50.7% worse"."""
+    found = compare(made(0.05, 0.02, seeds=1))
+    best, near = found.trials[:2]
+    assert "% worse" in words(near, found) and "nats" not in words(near, found)
+    far = replace(near, difference=3 * near.level, share=3.0)
+    both = Comparison([best, near, far], None, True, "nats a token")
+    assert all("nats a token worse" in words(one, both) and "%" not in words(one, both) for one in (near, far))
 
 
 def test_table_and_chart_show_the_noise_beside_the_effect() -> None:

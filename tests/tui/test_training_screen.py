@@ -18,12 +18,14 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs import control
 from loratui.runs.directory import Run
-from loratui.runs.events import Step, encode, make
+from loratui.runs.events import EventTail, Step, encode, make
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.still_text import StillText
 from loratui.tui.training import fixes
 from loratui.tui.training.chart import Chart
+from loratui.tui.training.follow import Followed
+from loratui.tui.training.news import fitted, news
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import in_force
 from loratui.tui.training.screen import TrainingScreen
@@ -419,6 +421,17 @@ async def test_a_low_screen_has_its_curve_and_figures(home: Path) -> None:
         chart, facts = pilot.app.screen.query_one("#loss", Chart), pilot.app.screen.query_one("#facts", StillText)
         assert chart.size.height >= 3 and facts.content_size.height >= 3, text
         await until(pilot, "held out")
+
+
+def test_an_answer_cuts_no_outcome(home: Path) -> None:
+    """At 60 x 15 "exact mat …" stood above it."""
+    followed = Followed(record_run(home, state="finished"))
+    followed.record.take(EventTail(followed.run.events_path).new_events())
+    followed.status = followed.run.status()
+    for most, told in ((2, 1), (6, 2)):
+        lines = news(followed, 60, 2, most)
+        assert len(lines) == told and "a asks it" in lines[0].plain
+        assert "asks it" in " ".join(fitted(lines, 60, most).plain.split())
 
 
 async def test_a_large_screen_has_more_answers_instead_of_blank_rows(home: Path) -> None:

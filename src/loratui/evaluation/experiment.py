@@ -69,6 +69,14 @@ class Comparison:
     def best(self) -> Beside | None:
         return next((one for one in self.trials if one.best), None)
 
+    @property
+    def in_shares(self) -> bool:
+        """Whether differences are told as shares of the best one's loss: all of them, or none, so that one can be read
+        beside the other.
+        """
+        known = [one for one in self.trials if one.share is not None and not one.best]
+        return all(abs(one.share or 0.0) < 1 and (self.noise or 0.0) < one.level for one in known)
+
 
 def compare(experiment: Experiment, trials: Sequence[Trial] | None = None) -> Comparison:
     """The trials as far as they are. RunError where the experiment cannot be read."""
@@ -169,15 +177,15 @@ def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
     return np.stack([losses, np.array(found[0].tokens, dtype=np.float64)], axis=1)
 
 
-def words(one: Beside, noise: float | None, unit: str) -> str:
-    """`0.8% worse, seeds differ by 0.5%: not told apart`; in `unit` where shares say nothing. noise: by how much two
-    seeds differ, None with one seed.
+def words(one: Beside, found: Comparison) -> str:
+    """`0.8% worse, seeds differ by 0.5%: not told apart`; in the loss's unit where shares say nothing. found: all the
+    trials among which it stands.
     """
+    noise, unit, shares = found.noise, found.unit, found.in_shares
     if one.best:
         return "the best"
     if one.difference is None or one.share is None:
         return ""
-    shares = abs(one.share) < 1 and (noise or 0.0) < one.level
 
     def amount(nats: float) -> str:
         return f"{nats / one.level:.1%}" if shares else f"{nats:.4g} {unit}"

@@ -41,7 +41,7 @@ def table_rows(experiment: Experiment, found: Comparison) -> list[list[str]]:
         loss = "–" if one.loss is None else f"{one.loss:.4f}"
         if len(one.losses) > 1:
             loss += f" ± {_half_range(one.losses):.4f}"
-        text = words(one, found.noise, found.unit)
+        text = words(one, found)
         if one.best and not found.over:
             text = "ahead"
         values = [value_text(one.trial.values[key]) for key in keys]

@@ -32,9 +32,9 @@ def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
     return min(3, most), most, min(3, most)
 
 
-def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False) -> list[Content]:
-    """The lines below the curves, for a screen of so many columns that has at least so many rows for them. drafted:
-    the wizard's draft chooses what this run was started with.
+def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafted: bool = False) -> list[Content]:
+    """The lines below the curves, for a screen of so many columns that has so many rows for them, and at most `most`.
+    drafted: the wizard's draft chooses what this run was started with.
     """
     record, status = followed.record, followed.status
     if followed.gone:
@@ -82,8 +82,8 @@ def news(followed: Followed, width: int, rows: int = 3, *, drafted: bool = False
     if record.samples and len(lines) < 2:
         newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
         for number, line in enumerate(map(_sample_line, newest)):
-            if number and rows_of([*lines, line], width) > rows:
-                break
+            if rows_of([*lines, line], width) > rows if number else rows_of(lines, width) >= most:
+                break  # the first may be cut, but cuts nothing that is told before it
             lines.append(line)
     return [part for line in lines for part in _unbroken(line, onward, width)]
 

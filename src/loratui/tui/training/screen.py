@@ -272,7 +272,7 @@ class TrainingScreen(StepScreen):
         least, most, wished = rows_for_news(self.size.height, wide=self.has_class("-very-wide"))
         state = self.app.state
         drafted = state.draft.run == str(followed.run.path) and state.done("training")
-        lines = news(followed, self.size.width, wished, drafted=drafted)
+        lines = news(followed, self.size.width, wished, most, drafted=drafted)
         rows = min(max(least, rows_of(lines, self.size.width)), most)
         widget = self.query_one("#news")
         if widget.styles.height is None or widget.styles.height.value != rows:
