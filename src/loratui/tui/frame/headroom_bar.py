@@ -113,8 +113,8 @@ SMALL = 4 * 2**30
 """Bytes of a plan below which its parts are told in MiB."""
 VALUE = 5
 """Columns of a figure."""
-LEAST_BAR = 6
-"""Columns below which a bar tells nothing: the figures and the verdict stand alone then."""
+LEAST_BAR = 8
+"""Columns below which a bar says nothing: figures make room for it first, the verdict never."""
 
 
 def cells(view: MemoryView, width: int, *, outside: bool = True) -> list[tuple[str, int]]:
@@ -251,11 +251,15 @@ class HeadroomBar(Static):
             else ""
         )
         about = "about " if self.app.state.check.doubt else ""
-        numbers = f"{about}{in_gib(view.total)}{sure} of {LIMIT}{in_gib(view.budget)} GiB"
-        room = width - len(numbers) - len(words) - 4
+        whole = f"{about}{in_gib(view.total)}{sure} of {LIMIT}{in_gib(view.budget)} GiB"
+        least = f"{in_gib(view.total)} of {LIMIT}{in_gib(view.budget)}"
+        rest = width - len(words) - 4
+        numbers = next((one for one in (whole, least) if rest - len(one) >= LEAST_BAR), "")
+        room = max(LEAST_BAR, rest - len(numbers))
         parts, outside = legend(view, width)
-        drawn = Content.assemble(bar(view, room, outside=outside), "  ") if room >= LEAST_BAR else Content("")
-        first = Content.assemble(drawn, (numbers, "$foreground"), "  ", (words, f"bold {color}"))
+        first = Content.assemble(
+            bar(view, room, outside=outside), "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}")
+        )
         return Content.assemble(first, "\n", parts)
 
     def _waiting(self) -> str:
