@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
+from recorded_run import record_run
 from textual.widgets import Static
 from wizard import screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
+from loratui.tui.experiment.begin import TryScreen
 from loratui.tui.frame.bars import StepBar
+from loratui.tui.take_away.screen import TakeAwayScreen
 from loratui.tui.wizard.draft import STEPS
 
 SIZE = (60, 15)
@@ -51,3 +55,31 @@ async def test_the_cards_come_first_and_the_help_tells_the_rest(tmp_path: Path) 
         await pilot.resize_terminal(60, 80)
         await settled(pilot)
         assert "512 GiB of disk free" in " ".join(screen_text(app).replace("│", " ").split())
+
+
+async def test_what_is_taken_away_is_told_beside_the_list(tmp_path: Path, homes: Path) -> None:
+    """The list took all rows but one: what a thing is, and where it lies, had none."""
+    run = record_run(homes / "home", state="finished", steps=375)
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_config.json").write_text("{}")
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        app.push_screen(TakeAwayScreen(str(run.path), "machine"))
+        text = await until(pilot, "The adapter as PEFT keeps it")
+        assert "✓ Adapter" in text and "of its base. Copy this folder" in text, text
+        await pilot.press("down", "down", "down", "down", "down")
+        await until(pilot, "Hub ─")
+
+
+async def test_values_to_try_say_that_there_is_more_below(tmp_path: Path) -> None:
+    """The trials lay below the edge, and no word said how to get there."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "V")
+        await until(pilot, lambda: isinstance(app.screen, TryScreen))
+        await until(pilot, "pgdn shows more")
+        assert "x Take away" not in screen_text(app)
+        await pilot.press(*["pagedown"] * 6)
+        await until(pilot, lambda: app.screen.query_one("#takes").scroll_y > 0)

@@ -160,6 +160,14 @@ async def test_at_60_by_15_every_setting_and_its_advice_is_in_sight(run: Run) ->
         assert "0 always takes the likeliest token" in text and "p preset" in text, text
 
 
+async def test_where_nothing_was_trained_no_key_is_named_that_would_read_rows(home: Path) -> None:
+    app = LoratuiApp(screen="playground")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "No rows to ask: nothing was trained yet.")
+        text = await until(pilot, "The answer is cut after so many tokens")
+        assert "^l reads them" not in text, text
+
+
 def test_settings_are_told_as_far_as_there_is_room(tmp_path: Path) -> None:
     whole = how_lines(GenerationSettings(temperature=0.7), 60, 60).plain
     assert all(str(field.title) in whole for field in GenerationSettings.model_fields.values())

@@ -200,7 +200,7 @@ async def test_settings_by_keys(run: Run, size: tuple[int, int]) -> None:
         await pilot.press("ctrl+e")
         await until(pilot, "generation settings")
         assert isinstance(app.screen, SettingsScreen)
-        assert "esc leaves" in shown(app)
+        assert "esc Leave as they were" in shown(app)
         await pilot.press("pageup", "pageup")
         assert app.screen.query_one("#set-temperature", Input).value == "0.2"
         await pilot.press("down", "down", "9", "9", "9", "9")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 START, SEEDS, STEPS, TRIALS = "start", "seeds", "steps", "trials"
 LABEL = 20
 VALUES_NEEDED = "Values are needed here; esc leaves them as they were."
+KEYS_TOLD = "enter changes a line, or starts"
 WAITING = "Working out what it takes …"
 
 
@@ -50,7 +51,7 @@ class TryScreen(ModalScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "Back to the recipe", key_display="esc"),
-        Binding("x,delete", "remove", "Take away", tooltip="Vary the field under the cursor no more"),
+        Binding("x,delete", "remove", "Leave out", tooltip="Vary the field under the cursor no more"),
         Binding("pagedown", "page(1)", "More", show=False, priority=True, tooltip="The next lines of what it takes"),
         Binding("pageup", "page(-1)", "Before", show=False, priority=True, tooltip="The lines before"),
     ]
@@ -74,7 +75,7 @@ class TryScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("Values tried against each other")
-            panel.border_subtitle = Content("enter changes a line, or starts · esc leads back")
+            panel.border_subtitle = Content(KEYS_TOLD)
             yield OptionList(markup=False, id="asked")
             yield Static(id="try-said")
             with VerticalScroll(id="takes", can_focus=False):
@@ -82,7 +83,12 @@ class TryScreen(ModalScreen[str]):
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
+        self.watch(self.query_one("#takes"), "show_vertical_scrollbar", self._tell_keys)
         self.call_after_refresh(self._renew, self._at)
+
+    def _tell_keys(self, scrolls: bool) -> None:
+        """That there is more below stands in the border, where esc does not need to."""
+        self.query_one("#panel").border_subtitle = Content(KEYS_TOLD + (" · pgdn shows more" if scrolls else ""))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._paint_outlook)

@@ -178,6 +178,12 @@ class AnswerView(ScrollView):
         elif self.max_scroll_y - new <= 1:
             self._follow = True
 
+    @property
+    def note_height(self) -> int:
+        """Rows that the whole note takes."""
+        width = self.scrollable_content_region.width
+        return sum(len(wrap(line, max(1, width))) for line in harmless(self.note).split("\n")) if width else 0
+
     def _note_rows(self, width: int) -> list[str]:
         """The note in rows; of several lines those that have room whole."""
         rows: list[str] = []

@@ -24,6 +24,9 @@ STACKED = 2
 """Answers that fit below each other; more are shown one at a time."""
 LEAST_ROWS = 4
 """Rows of a pane at least; where there are fewer, one is shown at a time."""
+MOST_WAITING = 10
+"""Rows of the panes at most, before a question."""
+BORDER_ROWS = 2
 NOTES = {
     BASE: "Here the base model will answer, as it was before the training.",
     ADAPTER: "Here the adapter will answer, on the same base.",
@@ -39,7 +42,6 @@ class Answers(Vertical):
 
     DEFAULT_CSS = """
     Answers { height: 1fr; }
-    Answers.-waiting { height: 10; }
     Answers > #panes { height: 1fr; layout: vertical; }
     Answers.-beside > #panes { layout: horizontal; }
     Answers > #tabs { height: 1; display: none; }
@@ -101,6 +103,11 @@ class Answers(Vertical):
     def overflows(self) -> bool:
         """Whether an answer has more rows than its pane."""
         return any(view.overflows for view in self.views)
+
+    def wait_small(self, waiting: bool) -> None:
+        """Take no more rows than the notes need, while nothing was asked; else all there are."""
+        needed = min(MOST_WAITING, max((view.note_height for view in self.views), default=0) + BORDER_ROWS)
+        self.styles.height = max(LEAST_ROWS, needed) if waiting else "1fr"
 
     def _note(self, side: str) -> str:
         """What stands in a pane before the first question."""

@@ -211,7 +211,7 @@ def how_lines(settings: GenerationSettings, width: int, height: int) -> Content:
     titles = {name: str(field.title) for name, field in fields.items()}
     idle = DRAWN if settings.greedy else ()
     entries = []
-    for name in fields:
+    for name in dict.fromkeys(("temperature", "max_tokens", *fields)):
         if name not in idle:
             value = number_text(float(getattr(settings, name)))
             head = Content.assemble((f"{titles[name]}  ", "$foreground"), (value, "bold $accent"))
@@ -224,8 +224,9 @@ def how_lines(settings: GenerationSettings, width: int, height: int) -> Content:
     entries += [_key_lines(key, words, width) for key, words in OTHER_KEYS]
     shown: list[Content] = []
     for entry in entries:
-        if len(shown) + len(entry) <= height:
-            shown += entry
+        if len(shown) + len(entry) > height:
+            break
+        shown += entry
     return Content("\n").join(shown)
 
 

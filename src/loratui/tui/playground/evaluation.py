@@ -102,7 +102,7 @@ class EvaluationScreen(ModalScreen[None]):
         """What works here stands in the border; that there is more below, too."""
         failed = len(self._document["failed"])
         keys = [f"enter: the {failed:,} without a right answer"] if failed else []
-        keys += ["↑ ↓ more"] if scrolls else []
+        keys += ["↑ ↓ scroll"] if scrolls else []
         self.query_one("#panel").border_subtitle = Content(" · ".join(keys or ["esc closes"]))
 
     def on_resize(self) -> None:

@@ -109,7 +109,7 @@ class RowsScreen(RunBehindScreen):
     # What stands there before a question, and beneath the answers
 
     def on_resize(self) -> None:
-        self.share_with_beneath()
+        self.call_after_refresh(self.share_with_beneath)
 
     def share_with_beneath(self) -> None:
         """Show the panel where there is room: before the first question the panes need little, long answers all. What
@@ -125,13 +125,14 @@ class RowsScreen(RunBehindScreen):
         if shown and not self.beneath.has_class("-shown") and self.session.settled and target is not None:
             self.tell_about(target)  # its list was not filled while nobody saw it
         self.beneath.set_class(shown, "-shown")
-        self.answers.set_class(shown and not answered, "-waiting")
+        self.answers.wait_small(shown and not answered)
 
     @work(exclusive=True, group="about", exit_on_error=False)
     async def tell_about(self, target: Target) -> None:
         """Tell who answers, and list the rows where that costs next to nothing."""
         try:
             self.answers.introduce(await asyncio.to_thread(who_answers, target))
+            self.share_with_beneath()
             if not self.held_out.there:
                 self.beneath.rows.say("What is asked was not trained here: no rows were held out.")
             elif self.beneath.has_class("-shown") and await self.held_out.costs_little():

@@ -115,6 +115,7 @@ class PlaygroundScreen(RowsScreen):
     def _settled(self, event: Loader.Settled) -> None:
         if event.sentence:
             self.answers.say(NOTHING)
+            self.beneath.rows.say("No rows to ask: nothing was trained yet.")
         if self.session.target is not None:
             self.tell_about(self.session.target)
         self.refresh_bindings()
