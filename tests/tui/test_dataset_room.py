@@ -46,6 +46,27 @@ async def test_the_axis_of_the_lengths_stands_below_a_warning(tmp_path: Path, mo
         assert "4 problems: e lists them" in " ".join(said.split()), "what the check found is told to its end"
 
 
+async def test_where_there_is_little_room_the_check_is_told_rather_than_the_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
+    app = checked(tmp_path)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settled(pilot)
+        app.state.check.take(Check(app.state.check.key(), result=result(**PROBLEMS)))
+        await settled(pilot)
+        assert "4 problems: e lists them" in " ".join(screen_text(app).split())
+
+
+async def test_an_empty_dataset_tells_its_ways_on_a_few_lines(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settled(pilot)
+        text = " ".join(screen_text(app).replace("│", "").split())
+        assert "o opens a file or a folder" in text and "d takes the demo" in text
+        assert "●3 Dataset ○4 ○5 ○6 ○7" in text, "every step stands in the bar"
+
+
 RENDERED = {
     number: {
         "index": number,

@@ -296,6 +296,16 @@ async def test_a_new_run_is_said_and_the_cursor_stays_on_its_own(home: Path, siz
         assert text.index(" newest ") < text.index(" wide "), "the newest stands first"
 
 
+async def test_a_line_of_a_run_is_one_line_on_sixty_columns(home: Path) -> None:
+    """When it was begun stood cut in two on a line of its own."""
+    three_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(60, 15)) as pilot:
+        text = await until(pilot, "✗ diverged")
+        (line,) = [line for line in text.splitlines() if "✗ diverged" in line]
+        assert " ago" in line
+
+
 @pytest.mark.parametrize(("runs", "size"), [(1, (80, 24)), (1, (120, 36)), (2, (120, 36)), (2, (200, 50))])
 async def test_a_long_name_is_told_whole_where_there_is_room(home: Path, runs: int, size: tuple[int, int]) -> None:
     """It was cut beside a wide column of differences that said nothing, or little."""

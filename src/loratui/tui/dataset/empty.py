@@ -48,6 +48,9 @@ EXAMPLES = (
 TWO_COLUMNS = 150
 """Columns from which on examples stand beside the ways."""
 WAYS_CELLS = 80
+LEAST_HEIGHT = 6
+"""Lines under which the ways are told in one sentence."""
+IN_SHORT = "o opens a file or a folder, i writes a path (or just type it), d takes the demo."
 
 
 def ways_to_a_dataset(why: str, width: int = 0, height: int = 0) -> Content:
@@ -56,6 +59,8 @@ def ways_to_a_dataset(why: str, width: int = 0, height: int = 0) -> Content:
     why: in front of it; empty where it is said elsewhere. width, height: columns and lines of it.
     """
     ways = _ways(why)
+    if 0 < height < LEAST_HEIGHT:
+        return Content(f"{why} {IN_SHORT}".strip())
     if width < TWO_COLUMNS:
         return ways
     examples = _examples(width - WAYS_CELLS, height)

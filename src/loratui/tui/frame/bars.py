@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NARROW = 96
 """Columns under which the separators shrink."""
+NUMBERS = 76
+"""Columns under which only the step that is open is named."""
 
 
 class StepBar(Static):
@@ -54,7 +56,8 @@ class StepBar(Static):
             here, done = step == self.step, state.done(step)
             glyph = "●" if here else "✓" if done else "○"
             style = "bold $accent" if here else "$foreground" if done else "$text-muted"
-            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph}{number} {step.capitalize()}"
+            named = f" {step.capitalize()}" if here or width >= NUMBERS else ""
+            label = f"{glyph} {number}{named}" if wide else f"{glyph}{number}{named}"
             gap = (" › " if wide else " ") if number < len(STEPS) else ""
             parts += [(label, style), (gap, "$foreground-disabled")]
             self._spans.append((column, column + len(label), step))
