@@ -13,11 +13,14 @@ from pictured import shown, until
 from recorded_run import BEGAN, record_run
 from wizard import dataset_file, model_folder, settled
 
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.runs.elsewhere import remember
 from loratui.runs.events import encode, make
 from loratui.runs.listing import RunList
 from loratui.runs.outcome import OutcomeTail
 from loratui.tui.app import LoratuiApp
+from loratui.tui.home.differences import differences
 from loratui.tui.home.doors import Door
 from loratui.tui.home.screen import HomeScreen
 from loratui.tui.wizard.draft import DEMO, Draft, draft_to_json
@@ -386,3 +389,15 @@ async def test_a_marked_run_is_what_others_are_held_against(home: Path) -> None:
         assert "0.9 → 2e-4" in text
         await pilot.press("=")
         await until(pilot, "two runs compared")
+
+
+def test_a_mix_is_told_by_its_parts() -> None:
+    """Home told it as Python writes a list."""
+    parts = [{"name": name, "path": f"/data/{name}.jsonl", "weight": 1.0} for name in ("colours", "days")]
+    alone, mix = (
+        with_values(Plan(), {"dataset.path": "demo"}),
+        with_values(Plan(), {"dataset.path": "", "dataset.parts": parts}),
+    )
+    assert differences(alone, mix) == [("dataset.path", "demo", "colours + days")]
+    other = with_values(Plan(), {"dataset.path": "", "dataset.parts": [parts[0], {**parts[1], "weight": 0.5}]})
+    assert ("dataset.parts", "colours 1 + days 1", "colours 1 + days 0.5") in differences(mix, other)
