@@ -13,11 +13,14 @@ from pictured import shown, until
 from recorded_run import BEGAN, record_run
 from wizard import dataset_file, model_folder, settled
 
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.runs.elsewhere import remember
 from loratui.runs.events import encode, make
 from loratui.runs.listing import RunList
 from loratui.runs.outcome import OutcomeTail
 from loratui.tui.app import LoratuiApp
+from loratui.tui.home.differences import differences
 from loratui.tui.home.doors import Door
 from loratui.tui.home.screen import HomeScreen
 from loratui.tui.wizard.draft import DEMO, Draft, draft_to_json
@@ -296,6 +299,16 @@ async def test_a_new_run_is_said_and_the_cursor_stays_on_its_own(home: Path, siz
         assert text.index(" newest ") < text.index(" wide "), "the newest stands first"
 
 
+async def test_a_line_of_a_run_is_one_line_on_sixty_columns(home: Path) -> None:
+    """When it was begun stood cut in two on a line of its own."""
+    three_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(60, 15)) as pilot:
+        text = await until(pilot, "✗ diverged")
+        (line,) = [line for line in text.splitlines() if "✗ diverged" in line]
+        assert " ago" in line
+
+
 @pytest.mark.parametrize(("runs", "size"), [(1, (80, 24)), (1, (120, 36)), (2, (120, 36)), (2, (200, 50))])
 async def test_a_long_name_is_told_whole_where_there_is_room(home: Path, runs: int, size: tuple[int, int]) -> None:
     """It was cut beside a wide column of differences that said nothing, or little."""
@@ -376,3 +389,15 @@ async def test_a_marked_run_is_what_others_are_held_against(home: Path) -> None:
         assert "0.9 → 2e-4" in text
         await pilot.press("=")
         await until(pilot, "two runs compared")
+
+
+def test_a_mix_is_told_by_its_parts() -> None:
+    """Home told it as Python writes a list."""
+    parts = [{"name": name, "path": f"/data/{name}.jsonl", "weight": 1.0} for name in ("colours", "days")]
+    alone, mix = (
+        with_values(Plan(), {"dataset.path": "demo"}),
+        with_values(Plan(), {"dataset.path": "", "dataset.parts": parts}),
+    )
+    assert differences(alone, mix) == [("dataset.path", "demo", "colours + days")]
+    other = with_values(Plan(), {"dataset.path": "", "dataset.parts": [parts[0], {**parts[1], "weight": 0.5}]})
+    assert ("dataset.parts", "colours 1 + days 1", "colours 1 + days 0.5") in differences(mix, other)

@@ -27,32 +27,40 @@ MOST_PARTS, MOST_PARTS_LOW = 8, 3
 """Lines of a table of parts, in a tall terminal and in a low one."""
 
 
-SHORTENED = ("text", "files", "format", "columns", "pairs", "rows", DOUBT, "asked", "check")
-"""The facts that are cut to one line, the first of them first, where there is no room for all."""
-LEFT_OUT = ("files", "text", "columns")
-"""The facts that are left out where that is not enough."""
+YIELDS = (
+    *((label, 1) for label in ("text", "files", "format", "columns", "pairs", "rows", DOUBT, "asked")),
+    *((label, 0) for label in ("files", "text", "columns", "format")),
+)
+"""Where there is no room for all: which facts become shorter, the first of them first, and the lines they keep."""
+LAST_YIELDS = (("check", 2), ("check", 1))
+"""What gives way last of all, after the picture of the lengths."""
 
 
 def fact_lines(
-    state: WizardState, view: DatasetView, width: int, height: int, room: int | None = None
+    state: WizardState,
+    view: DatasetView,
+    width: int,
+    height: int,
+    room: int | None = None,
+    *,
+    check_whole: bool = False,
 ) -> list[Content]:
     """What is said of a dataset that was read. width: columns for it; height: lines of the screen; room: lines there
-    are for it, as many as it wants where None.
+    are for it, as many as it wants where None. check_whole: what the check found is told to its end all the same.
     """
     facts = _facts(state, view, height)
     most = MOST_LINES if height >= TALL else MOST_LINES_LOW
-    lines = [(label, _lines(label, content, width, most)) for label, content in facts]
+    lines = [(label, _lines(label, content, width, most + (label == "check"))) for label, content in facts]
 
     def too_many() -> bool:
         return room is not None and sum(line_count(content) for _, content in lines) > room
 
-    for yields in SHORTENED:
+    for yields, kept in YIELDS if check_whole else YIELDS + LAST_YIELDS:
         if too_many():
-            cut = [(label, _lines(label, content, width, 1)) for label, content in facts]
-            lines = [one if one[0] == yields else other for one, other in zip(cut, lines, strict=True)]
-    for left in LEFT_OUT:
-        if too_many():
-            lines = [one for one in lines if one[0] != left]
+            cut = [(label, content) for label, content in facts if label == yields and kept]
+            shorter = iter([_lines(label, content, width, kept) for label, content in cut])
+            lines = [(label, next(shorter, content) if label == yields else content) for label, content in lines]
+            lines = [one for one in lines if one[0] != yields or kept]
     return [content for _, content in lines]
 
 
@@ -64,7 +72,7 @@ def line_count(content: Content) -> int:
 def _lines(label: str, content: Content, width: int, most: int) -> Content:
     if label == "parts":
         return content
-    return labelled("" if label == DOUBT else label, content, width, most + (label == "check" and most > 1))
+    return labelled("" if label == DOUBT else label, content, width, most)
 
 
 def _facts(state: WizardState, view: DatasetView, height: int) -> list[tuple[str, Content]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def facts_and_picture(
     state: WizardState, view: DatasetView, width: int, screen: Size, room: int | None
 ) -> list[Content]:
-    """The facts, and below them the picture of the lengths with its axis. Where they do not fit, the bars become lower,
-    then the facts shorter; a picture without room for its axis is left out.
+    """The facts, below them the picture of the lengths with its axis. Where they do not fit, the bars become lower,
+    then the facts shorter; without room for the axis and for all that the check found, the picture is left out.
 
     width: columns; room: lines for both, None where that is not known yet.
     """
@@ -31,7 +31,7 @@ def facts_and_picture(
         return [*facts, *picture]
     if proposal is not None and height > 1:
         picture = picture_lines(state.check, proposal, width, max(1, height - beyond))
-    facts = fact_lines(state, view, width, screen.height, room - _count(picture))
+    facts = fact_lines(state, view, width, screen.height, room - _count(picture), check_whole=True)
     if _count(facts) + _count(picture) > room:
         return fact_lines(state, view, width, screen.height, room)
     return [*facts, *picture]

@@ -57,7 +57,7 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
     if basis:
         lines[-1] = Content.assemble(lines[-1], (f"  {basis}", "$text-muted"))
     if height >= LEDGER_HEIGHT and check.now.result is not None:
-        lines += _ledger(check, proposal)
+        lines += _ledger(check, proposal, width)
     return lines
 
 
@@ -69,11 +69,14 @@ def _bins(lengths: tuple[int, ...], bins: int) -> tuple[tuple[int, ...], tuple[i
     return tuple(edges), tuple(counts)
 
 
-def _ledger(check: DatasetCheck, proposal: Proposal) -> list[Content]:
+def _ledger(check: DatasetCheck, proposal: Proposal, width: int) -> list[Content]:
     """Quantiles, and what each maximum length would cut."""
     lengths = lengths_now(check.now, proposal)
     now = proposal.plan.training.max_length
-    quantiles = "  ".join(f"{word} {lengths.tokens[key]:,}" for key, word in QUANTILES.items())
+    figures = [f"{word} {lengths.tokens[key]:,}" for key, word in QUANTILES.items()]
+    quantiles = next(
+        (line for gap in ("  ", " ") if len(line := gap.join(figures)) <= width - LABEL), " ".join(figures[1:])
+    )
     lines = [Content(""), Content.assemble((f"{'tokens':<{LABEL}}", "$text-muted"), quantiles)]
     for number, row in enumerate(lengths.ledger):
         length, lost = int(row["max_length"]), row.get("answer_tokens_lost")

@@ -43,7 +43,7 @@ def row_content(
             Content(f"✗ not trained on: {one_line(problem or 'the row could not be read.', 300)}").stylize("$error")
         ]
         if isinstance(row.value, Mapping):
-            lines += [_part(one_line(key, 20), _cell(value), "shown", width) for key, value in row.value.items()]
+            lines += [_part(one_line(key, 20), cell_text(value), "shown", width) for key, value in row.value.items()]
         elif row.value is not None:
             lines.append(Content(one_line(row.value, 1500)).stylize("$text-muted"))
         return Content("\n").join(lines)
@@ -66,8 +66,8 @@ def row_content(
     return Content("\n").join(shown)
 
 
-def _cell(value: Any) -> str:
-    """A column's value of a row that is not trained on, as its file has it: text as it is, all else as JSON."""
+def cell_text(value: Any) -> str:
+    """A column's value of a row as its file has it: text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -51,6 +51,9 @@ class RowBrowser(VerticalScroll):
             super().__init__()
             self.sentence, self.severity = sentence, severity
 
+    class Drawn(Message):
+        """Other rows may be shown now, or the same otherwise."""
+
     def __init__(self) -> None:
         super().__init__(id="row", classes="box")
         self.preview: Preview | None = None
@@ -93,8 +96,10 @@ class RowBrowser(VerticalScroll):
         before, self.preview = self.preview, preview
         if preview is None:
             self.rows, self.place = (), 0
+            self.query_one("#row-text", Static).styles.text_wrap = "wrap"
             self.border_title = self.border_subtitle = ""
             self.query_one("#row-text", Static).update(otherwise)
+            self.post_message(self.Drawn())
             return
         if (
             before is None
@@ -110,6 +115,7 @@ class RowBrowser(VerticalScroll):
         """Paint the rows, or the tokens of the first."""
         if not self.rows:
             return
+        self.post_message(self.Drawn())
         text = self.query_one("#row-text", Static)
         row = self.rows[self.place]
         line = f", line {row.line:,}" if row.line is not None else ""
@@ -122,12 +128,14 @@ class RowBrowser(VerticalScroll):
             rendered = self.app.state.check.now.rows.get(row.index)
             wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
             self.border_title = Content(f"row {row.index + 1:,}{of_part(row)}{line}{wait}")
+            text.styles.text_wrap = "wrap"
             text.update(row_content(row, width, beside=beside) if rendered is None else token_content(rendered))
             check = self.app.state.check.now
             if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
                 self._asked |= {(check.key, one.index) for one in self.rows}
                 self.app.render_rows([one.index for one in self.rows])
             return
+        text.styles.text_wrap = "nowrap"  # wrapped below: wrapped again beside a scrollbar, it would keep that for ever
         shown: list[Content] = []
         lines = 0
         for following in self.rows[self.place : self.place + MOST_ROWS]:
@@ -136,6 +144,10 @@ class RowBrowser(VerticalScroll):
             if following.part and following is not row:
                 content = Content.assemble((f"{named(following)}\n", "$text-muted"), content)
             lines += content.plain.count("\n") + 2
+            if not shown and lines - 1 > height > 0:  # it is scrolled
+                content = row_content(
+                    following, width - self.styles.scrollbar_size_vertical - 1, rendered, beside=beside
+                )
             if shown and lines - 1 > height:
                 break
             shown.append(content)

@@ -22,11 +22,15 @@ from loratui.tui.dataset.facts import MARGINS
 from loratui.tui.dataset.facts_room import facts_and_picture
 from loratui.tui.dataset.lengths import LengthsScreen
 from loratui.tui.dataset.path_field import LONGEST_PATH, PathField
+from loratui.tui.dataset.row_close import RowClose
 from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.wizard.mixing import PARTS, dataset_named, parts_now
+
+BESIDE = 160
+"""Columns of a terminal from which on the facts stand beside the rows (the breakpoint of the app)."""
 
 
 class DatasetScreen(StepScreen):
@@ -52,6 +56,7 @@ class DatasetScreen(StepScreen):
         with Container(id="dataset-main"):
             with VerticalScroll(id="dataset-facts-box", can_focus=False):
                 yield Static(id="dataset-facts")
+                yield RowClose()
             yield RowBrowser()
 
     def on_mount(self) -> None:
@@ -124,6 +129,18 @@ class DatasetScreen(StepScreen):
         width = widget.content_size.width or self.size.width - MARGINS
         widget.update(Content("\n").join(facts_and_picture(state, view, width, self.size, self._facts_room())))
 
+        self._show_close()
+
+    @on(RowBrowser.Drawn)
+    def _show_close(self) -> None:
+        """Below the facts, where they stand beside the rows, the first row closely."""
+        browser, facts = self.query_one(RowBrowser), self.query_one("#dataset-facts", Static)
+        room = 0
+        if self.size.width >= BESIDE and browser.preview is not None:
+            taken = str(facts.content).count("\n") + 1 + facts.styles.margin.height
+            room = self.query_one("#dataset-facts-box").size.height - taken
+        self.query_one(RowClose).show(browser.rows[browser.place :], room)
+
     def _facts_room(self) -> int | None:
         """Lines that there are for the facts and the picture; None before they were laid out."""
         box = self.query_one("#dataset-facts-box")
@@ -134,11 +151,17 @@ class DatasetScreen(StepScreen):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)
+        if self.app.state.dataset.view is None:
+            self.call_after_refresh(self._show_rows)
 
     def _show_rows(self) -> None:
         dataset = self.app.state.dataset
         nothing = not self.app.state.draft.dataset or dataset.problem
-        empty = ways_to_a_dataset("" if dataset.problem else "No dataset yet.") if nothing else Content("")
+        self.query_one("#dataset-main").set_class(bool(nothing), "-no-rows")
+        empty = Content("")
+        if nothing:
+            main = self.query_one("#dataset-main").size
+            empty = ways_to_a_dataset("" if dataset.problem else "No dataset yet.", main.width - 4, main.height - 3)
         self.query_one(RowBrowser).take(dataset.shown, empty)
 
     @on(RowBrowser.Said)

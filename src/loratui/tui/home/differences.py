@@ -31,6 +31,7 @@ FIRST = (
     "training.scheduler",
 )
 """What tells runs apart best, before all other keys in the plan's own order."""
+PARTS = "dataset.parts"
 FOLLOWS = ("evaluation.every_steps", "saving.every_steps", "training.warmup_steps", "evaluation.batch_size")
 """Keys that mostly follow from others: they come last."""
 UNNAMED = (*KIN, "method.kind")
@@ -46,7 +47,23 @@ def kin_of(plan: Plan) -> Kin:
 
 def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
     """Plan keys whose values differ, with both values as text."""
-    return [(key, _text(first.get(key)), _text(second.get(key))) for key in _ordered() if differs(first, second, key)]
+    mixes = bool(first.get(PARTS)) and bool(second.get(PARTS))
+    return [
+        (key, _value(first, key), _value(second, key))
+        for key in _ordered()
+        if differs(first, second, key) and (mixes or key != PARTS)
+    ]
+
+
+def _value(plan: Plan, key: str) -> str:
+    """A plan's value as text; a mix by the names of its parts, and those by their weights."""
+    if key == "dataset.path":
+        return plan.dataset.named or "none"
+    if key == PARTS:
+        return " + ".join(
+            f"{part['name'] or PurePath(part['path']).stem} {part['weight']:g}" for part in plan.get(PARTS)
+        )
+    return _text(plan.get(key))
 
 
 def differs(first: Plan, second: Plan, key: str) -> bool:

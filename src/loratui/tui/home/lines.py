@@ -43,6 +43,7 @@ class Cells:
     """Columns that each part of a line takes; 0: it is left out."""
 
     name: int
+    done: int
     bar: int
     loss: int
     curve: int
@@ -59,14 +60,16 @@ def cells(width: int, longest: int = 0, apart: int = LEAST_APART) -> Cells:
     bar = 10 if width >= 116 else 0
     loss = FIGURE_CELLS if width >= 90 else 0
     whole = GLIMPSE_POINTS + 2 if width >= 100 else 0
-    left = width - STATE_CELLS - (bar + 6) - loss - FIGURE_CELLS - 2 - AGE_CELLS
+    done = bar + 6 if width >= 60 else 0
+    left = width - STATE_CELLS - done - loss - FIGURE_CELLS - 2 - AGE_CELLS
     least = min(LEAST_APART, max(HEAD_APART, apart)) if apart else 0
     shorter = (curve for curve in (whole, *(SHORT_CURVES if whole else ())) if longest + 2 <= left - curve - least)
     curve = next(shorter, whole)
     left -= curve
     name = min(36, max(16, left // 2 if width >= 100 else left * 3 // 5))
     name = max(name, min(longest + 2, left - least))
-    return Cells(name, bar, loss, curve, left - name) if left - name >= HEAD_APART else Cells(left, bar, loss, curve, 0)
+    apart = left - name if left - name >= HEAD_APART else 0
+    return Cells(left - apart, done, bar, loss, curve, apart)
 
 
 def name_cells(width: int, longest: int, apart: int = LEAST_APART) -> int:
@@ -80,8 +83,9 @@ def heading(width: int, longest: int = 0, apart: int = LEAST_APART, *, alone: bo
     differs = ("made of" if alone else "differs in") if part.apart else ""
     loss = f"{'loss':>{part.loss}}" if part.loss else ""
     course = f"{'course':<{part.curve}}" if part.curve else ""
+    done = f"{'done':<{part.done}}" if part.done else ""
     return (
-        f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
+        f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{done}{loss}{'held-out':>{FIGURE_CELLS}}  "
         f"{course}{differs:<{part.apart}}"[: width - AGE_CELLS]
         + f"{'begun':>{AGE_CELLS}}"
     )
@@ -119,7 +123,7 @@ def row(
         (f"{title:<{part.name - apart_by}}", "bold"),
         ("█" * full, color),
         ("·" * (part.bar - full), "$border-blurred"),
-        (f" {share:4.0%} ", "$text-muted"),
+        (f" {share:4.0%} " if part.done else "", "$text-muted"),
         (f"{loss_text(loss):>{part.loss}}" if part.loss else "", "$text-muted"),
         (f"{loss_text(best.loss if best else None):>{FIGURE_CELLS}}  ", "$foreground"),
         (f"{sparkline(_thinned(line.losses, part.curve - 2)):<{part.curve}}" if part.curve else "", "$accent"),

@@ -101,7 +101,7 @@ class RunList(Vertical):
         from loratui.tui.home.lines import heading, name_cells, row
         from loratui.tui.home.names import told_apart
 
-        width = max(60, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
+        width = max(48, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]
         longest = max(map(len, names))
         alone, differences = len(names) == 1, [look.sets_apart(line) for line in look.lines]

@@ -38,6 +38,8 @@ SETTLE_SECONDS = 0.1
 WORDMARK = ("█   █▀█ █▀█ ▄▀█ ▀█▀ █ █ █", "█▄▄ █▄█ █▀▄ █▀█  █  █▄█ █")
 FEW = 6
 """Runs up to which a low screen has room for more of the one under the cursor."""
+LEAST_HEIGHT = 20
+"""Lines of a terminal under which the runs need all of them."""
 TALL = 30
 
 
@@ -293,7 +295,7 @@ class HomeScreen(StepScreen):
     def _show_run(self) -> None:
         """The run under the cursor in more words: in one line, or in a box of its own where there is room."""
         line = self.listed.chosen
-        self.set_class(0 < len(self.listed.lines) <= FEW, "-few")
+        self.set_class(0 < len(self.listed.lines) <= FEW and self.size.height >= LEAST_HEIGHT, "-few")
         self.set_class(not self.listed.lines, "-no-runs")
         box, beside, chart = self.query_one("#detail", Static), self.query_one("#beside"), self.query_one(Chart)
         if line is None:
