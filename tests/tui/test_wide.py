@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from wizard import machine, screen_text, settled, wizard
 from loratui.format import in_gib
 from loratui.machine.nvml_calls import NO_GPU_HINT
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.help import HelpScreen
 from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend, memory_view, room_words, verdict
 from loratui.tui.machine.screen import GpuCatalogueScreen
 from loratui.tui.model.methods import method_lines
@@ -163,6 +165,26 @@ async def test_methods_tell_what_is_left_as_the_bar_does(tmp_path: Path) -> None
         for fit in fits:
             assert room_words(fit.memory_bytes, fit.upper_bytes, fit.room_bytes) in told
         assert "at least" in told
+
+
+@pytest.mark.parametrize("width", [40, 56, 76, 96, 116, 156, 196])
+def test_a_part_has_one_name_at_every_width(width: int) -> None:
+    """The optimizer's part was "states" at one width, and "optimizer" at another; at 60 columns parts were cut off."""
+    told = legend(view(*(GIB,) * 7), width)[0].plain
+    assert len(told) <= width and told.endswith("GiB")
+    names = {name.rstrip(".") for name in re.findall(r"[a-z][a-z.]+", told)} - {"kept", "free", "others"}
+    assert names and all(name == "trained" or any(part.startswith(name) for part in PARTS) for name in names), names
+
+
+async def test_help_says_what_the_bars_parts_are(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settled(pilot)
+        await pilot.press("f1")
+        await settled(pilot)
+        assert isinstance(app.screen, HelpScreen) and "The memory bar is what" in screen_text(app)
+        said = app.screen.text
+        assert all(words in said for words in ("gradients (grad.)", "(optim.)", "activations (activ.)", '"trained" is'))
 
 
 def test_nobody_holds_memory_of_a_card_that_is_not_here() -> None:

@@ -36,7 +36,7 @@ class HelpScreen(ModalScreen[None]):
         super().__init__(classes="panel-over")
         titles = [str(panel.border_title) for panel in of.query("#panel") if panel.border_title]
         self.heading = str(getattr(of, "HEADING", "") or of.name or next(iter(titles), "loratui"))
-        self.text = str(getattr(of, "HELP_TEXT", "") or "")
+        self.text = "\n\n".join(str(text) for one in ("HELP_TEXT", "more_help") if (text := getattr(of, one, "")))
         self.words = words_of(str(of.name))
         self.keys = keys_of(of)
 

@@ -22,7 +22,7 @@ from loratui.format import one_line
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.frame.bars import StepBar
 from loratui.tui.frame.change_line import ChangeLine
-from loratui.tui.frame.headroom_bar import HeadroomBar
+from loratui.tui.frame.headroom_bar import BAR_HELP, HeadroomBar
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.missing import Problem
 from loratui.tui.wizard.signal import Signal
@@ -138,6 +138,11 @@ class StepScreen(Screen[None]):
     def heading(self) -> Content:
         """The title line: the step's name and what is decided here."""
         return Content.assemble((self.HEADING, "bold $foreground"), "  ", (self.EXPLANATION, "$text-muted"))
+
+    @property
+    def more_help(self) -> str:
+        """What F1 says of the frame."""
+        return BAR_HELP if self.MEMORY else ""
 
     def problems(self) -> list[Problem]:
         """What stands between this step and the next, the first to mend first."""
