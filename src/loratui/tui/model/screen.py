@@ -74,7 +74,7 @@ class ModelScreen(StepScreen):
         with Container(id="model-main"):
             yield FilterList(
                 self._draw,
-                placeholder="type to filter; or a folder's path, or a hub id, and enter",
+                placeholder="type to filter; or a folder's path or a hub id",
                 id="models",
                 empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
                 head=self._head,
@@ -198,9 +198,8 @@ class ModelScreen(StepScreen):
         )
         if spec.experts:
             shape += f" · {spec.experts} experts, {spec.experts_per_token} at a time"
-        words = [
-            f"{METHODS[method]} {verdict}" for method, verdict in self.fits.get(key, {}).items() if method in METHODS
-        ]
+        fits = self.fits.get(key, {}) if self.size.width >= WIDE else {}  # the list's own signs say it, too
+        words = [f"{METHODS[method]} {verdict}" for method, verdict in fits.items() if method in METHODS]
         template = "has a chat template" if model.has_chat_template else "no chat template"
         disk = [f"{size(model.size_bytes)} on disk"] if model.weights and model.size_bytes else []
         second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])
