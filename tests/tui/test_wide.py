@@ -185,8 +185,10 @@ async def test_help_says_what_the_bars_parts_are(tmp_path: Path) -> None:
         await settled(pilot)
         await pilot.press("f1")
         await settled(pilot)
+        await pilot.press("end")
+        await settled(pilot)
         assert isinstance(app.screen, HelpScreen) and "The memory bar is what" in screen_text(app)
-        said = app.screen.text
+        said = app.screen.frame_text
         assert all(words in said for words in ("gradients (grad.)", "(optim.)", "activations (activ.)", '"trained" is'))
 
 
