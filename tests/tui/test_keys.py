@@ -318,7 +318,7 @@ async def test_esc_leaves_what_is_open_before_it_leaves_the_step(tmp_path: Path)
 @pytest.mark.parametrize("step", STEPS[:5])
 async def test_help_says_what_esc_does(tmp_path: Path, step: str) -> None:
     app = wizard(tmp_path, screen=step)
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 80)) as pilot:
         await settled(pilot)
         await pilot.press("escape") if step == "model" else None  # out of the filter
         await pilot.press("question_mark")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from pictured import until
+from recorded_run import record_run
 from textual.widgets import Input
 from wizard import model_folder, screen_text, settled, wizard
+
+from loratui.paths import demo_model_path
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -73,3 +77,19 @@ async def test_next_takes_a_path_that_was_typed_and_goes_on(tmp_path: Path) -> N
         await pilot.press(*"other", "ctrl+n")
         await settled(pilot)
         assert app.screen.name == "dataset", "a narrowed list hinders nobody"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_what_runs_here_used_and_made_stands_first(homes: Path, size: tuple[int, int]) -> None:
+    """A merged model could be trained further only by typing its path."""
+    run = record_run(homes / "home", "kestrel", state="finished", values={"model.id": "demo"})
+    shutil.copytree(demo_model_path(), run.merged_path)
+    app = wizard(homes, screen="model", chosen=False)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        text = await until(pilot, "USED HERE")
+        assert text.index("USED HERE") < text.index("kestrel/merged") < text.index("THE DEMO")
+        await pilot.press(*"kestrel", "enter")
+        await until(pilot, lambda: app.state.draft.model == str(run.merged_path))
+        await settled(pilot)
+        assert app.state.model.found is not None and app.state.model.found.weights

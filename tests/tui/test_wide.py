@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from wizard import machine, screen_text, settled, wizard
 from loratui.format import in_gib
 from loratui.machine.nvml_calls import NO_GPU_HINT
 from loratui.tui.app import LoratuiApp
-from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend, memory_view, room_words, verdict
+from loratui.tui.common.filter_list import FilterList
+from loratui.tui.common.help import HelpScreen
+from loratui.tui.frame.headroom_bar import FILLS, LIMIT, MemoryView, bar, legend, memory_view, room_words, verdict
+from loratui.tui.frame.step import StepScreen
 from loratui.tui.machine.screen import GpuCatalogueScreen
 from loratui.tui.model.methods import method_lines
 from loratui.tui.model.screen import RESTING_SECONDS
 from loratui.tui.recipe.why import MARGIN
+from loratui.tui.review.pictures import REST_FILL, memory_picture
 
 GIB = 2**30
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -163,6 +168,59 @@ async def test_methods_tell_what_is_left_as_the_bar_does(tmp_path: Path) -> None
         for fit in fits:
             assert room_words(fit.memory_bytes, fit.upper_bytes, fit.room_bytes) in told
         assert "at least" in told
+
+
+@pytest.mark.parametrize("width", [40, 56, 76, 96, 116, 156, 196])
+def test_a_part_has_one_name_at_every_width(width: int) -> None:
+    """The optimizer's part was "states" at one width, and "optimizer" at another; at 60 columns parts were cut off."""
+    told = legend(view(*(GIB,) * 7), width)[0].plain
+    assert len(told) <= width and told.endswith("GiB")
+    names = {name.rstrip(".") for name in re.findall(r"[a-z][a-z.]+", told)} - {"kept", "free", "others"}
+    assert names and all(name == "trained" or any(part.startswith(name) for part in PARTS) for name in names), names
+
+
+async def test_help_says_what_the_bars_parts_are(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settled(pilot)
+        await pilot.press("f1")
+        await settled(pilot)
+        await pilot.press("end")
+        await settled(pilot)
+        assert isinstance(app.screen, HelpScreen) and "The memory bar is what" in screen_text(app)
+        said = app.screen.frame_text
+        assert all(words in said for words in ("gradients (grad.)", "(optim.)", "activations (activ.)", '"trained" is'))
+
+
+@pytest.mark.parametrize("step", ["model", "recipe", "review"])
+async def test_a_heading_and_what_is_to_be_typed_are_whole_in_60_columns(tmp_path: Path, step: str) -> None:
+    app = wizard(tmp_path, screen=step)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settled(pilot)
+        text = screen_text(app)
+        assert isinstance(app.screen, StepScreen) and app.screen.EXPLANATION in text
+        if step == "model":
+            assert app.screen.query_one(FilterList).placeholder in text
+
+
+async def test_in_narrow_terminals_the_verdicts_stand_once_and_the_template_whole(tmp_path: Path) -> None:
+    """ "full fits · LoRA fits · …" stood below the list's own signs, and what came after it was cut off."""
+    app = wizard(tmp_path, screen="model", demo=True)
+    async with app.run_test(size=(60, 15)) as pilot:
+        await settled(pilot)
+        text = await until(pilot, "on disk · has a chat template")
+        assert "LoRA fits" not in text
+
+
+async def test_what_is_the_rest_has_no_parts_fill(tmp_path: Path) -> None:
+    """It had the optimizer's."""
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        fills = [line[0] for line in memory_picture(proposal, 60, 5).plain.splitlines()]
+        assert REST_FILL in fills and len(set(fills)) == len(fills) and REST_FILL not in FILLS.values()
 
 
 def test_nobody_holds_memory_of_a_card_that_is_not_here() -> None:

@@ -135,3 +135,35 @@ async def test_the_palette_lists_all_words(tmp_path: Path, typed: str) -> None:
         assert isinstance(app.screen, WordsScreen)
         text = screen_text(app)
         assert all(term.line in text for term in TERMS.values()), text
+
+
+@pytest.mark.parametrize(("precision", "other"), [("fp32", "bf16"), ("bf16", "fp32")])
+async def test_a_value_is_explained_where_it_stands_and_no_other(
+    tmp_path: Path, new_here: None, precision: str, other: str
+) -> None:
+    """fp32, cosine and others stood on Recipe and Review, and nothing said what they are."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(160, 60)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.precision", precision)
+        app.state.words.take(tuple(term for word, term in TERMS.items() if word not in (precision, other, "cosine")))
+        await pilot.press("5")
+        await settled(pilot)
+        text = screen_text(app)
+        assert f"{precision}  {TERMS[precision].line}" in text and f"cosine  {TERMS['cosine'].line}" in text
+        assert TERMS[other].line not in text
+        await pilot.press("f1")
+        await settled(pilot)
+        assert f"{other}  {TERMS[other].line}" in screen_text(app), "help explains all of them"
+
+
+@pytest.mark.parametrize("step", ["recipe", "review"])
+async def test_help_explains_what_stands_on_recipe_and_review(tmp_path: Path, step: str) -> None:
+    app = wizard(tmp_path, screen=step)
+    async with app.run_test(size=(160, 90)) as pilot:
+        await settled(pilot)
+        await pilot.press("question_mark")
+        await settled(pilot)
+        text = screen_text(app)
+        for word in ("cosine", "warm-up", "PEFT", *(("fp32", "NF4", "activations") if step == "review" else ())):
+            assert TERMS[word].line in text, word

@@ -6,7 +6,7 @@ The one place where they are explained: screens show a line where its word first
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 WIDEST = 76
@@ -19,6 +19,16 @@ class Term(NamedTuple):
     word: str
     line: str
     keys: tuple[str, ...] = ()
+    value: str = ""
+    """What such a value begins with, where the word is that value: it stands on screens only then."""
+
+    def stands(self, values: Callable[[str], object] | None) -> bool:
+        """Whether the word stands where a plan is shown. values: the plan's value of a key; None where there is no
+        plan.
+        """
+        return not self.value or (
+            values is not None and any(str(values(key)).startswith(self.value) for key in self.keys)
+        )
 
 
 def _table(*terms: Term) -> Mapping[str, Term]:
@@ -61,7 +71,16 @@ TERMS: Mapping[str, Term] = _table(
     Term("warm-up", "the first steps, in which the rate rises to its peak.", ("training.warmup_steps",)),
     Term("optimizer", "the rule by which weights move; keeps figures of its own.", ("training.optimizer",)),
     Term("quantisation", "weights held in fewer bits: smaller, a little coarser.", ("method.quantization",)),
-    Term("bf16", "numbers in 2 bytes with the range of 4: halves the memory.", ("training.precision",)),
+    Term("AdamW", "the usual optimizer: keeps two figures for each trained one.", ("training.optimizer",), "adamw"),
+    Term("bf16", "numbers in 2 bytes with the range of 4: halves the memory.", ("training.precision",), "bf16"),
+    Term("fp16", "numbers in 2 bytes of a narrow range, for older cards.", ("training.precision",), "fp16"),
+    Term("fp32", "numbers in 4 bytes: exact, and twice the memory of bf16.", ("training.precision",), "fp32"),
+    Term("NF4", "4 bits a weight, on levels that suit how weights are spread.", ("method.quantization",), "nf4"),
+    Term("cosine", "from its peak the rate falls gently, then fast, then gently.", ("training.scheduler",), "cosine"),
+    Term("linear", "from its peak the rate falls in a straight line.", ("training.scheduler",), "linear"),
+    Term("PEFT", "the library whose adapters these are; also their file format."),
+    Term("gradients", "which way each trained weight is to move: a figure each."),
+    Term("activations", "what layers keep of a batch until its gradients are known."),
     Term("rehearsal", "two real steps on the longest rows, before the run: does it fit?"),
     Term("evaluation", "the held-out rows are tested, nothing is learnt.", ("evaluation.every_steps",)),
     Term("logits", "a score for each token of the vocabulary, at each place of a row."),

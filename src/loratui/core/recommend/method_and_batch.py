@@ -131,14 +131,14 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
         "method.kind",
         kind,
         text.sentence,
-        f"lora if it fits, else qlora: {weighed}",
+        f"LoRA if it fits, else QLoRA: {weighed}",
         "Biderman et al. 2024 (2405.09673); QLoRA, arXiv 2305.14314; the theory page's comparison.",
         rule_of_thumb="lora" if context.pinned.get("method.quantization", "none") == "none" else None,
         up=(
-            "full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as "
-            "the model."
+            "full fine-tuning: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as "
+            "large as the model."
         ),
-        down=f"qlora: a quarter of the weights' memory, up to {MOST_SLOWER['qlora']:.0%} slower.",
+        down=f"QLoRA: a quarter of the weights' memory, up to {MOST_SLOWER['qlora']:.0%} slower.",
         disagreement=new_knowledge,
         claims=text.claims,
     )

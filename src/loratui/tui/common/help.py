@@ -37,6 +37,7 @@ class HelpScreen(ModalScreen[None]):
         titles = [str(panel.border_title) for panel in of.query("#panel") if panel.border_title]
         self.heading = str(getattr(of, "HEADING", "") or of.name or next(iter(titles), "loratui"))
         self.text = str(getattr(of, "HELP_TEXT", "") or "")
+        self.frame_text = str(getattr(of, "more_help", "") or "")
         self.words = words_of(str(of.name))
         self.keys = keys_of(of)
 
@@ -61,6 +62,8 @@ class HelpScreen(ModalScreen[None]):
                     for key, words in rows
                 ]
             yield Static(Content("\n").join(lines), id="keys")
+            if self.frame_text:
+                yield Static(Content(f"\n{self.frame_text}"), id="frame-text")
 
     def on_mount(self) -> None:
         self.query_one("#panel").focus()

@@ -115,8 +115,8 @@ LIMIT = "┃"
 """Marks in the bar what the plan may take, and stands before that figure."""
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
 """In the order in which they stand, there or not: each always in its own place."""
-SHORT = {"gradients": "grads", "optimizer": "states", "activations": "activ."}
-"""Names where the whole ones do not fit."""
+SHORT = {"gradients": "grad.", "optimizer": "optim.", "activations": "activ."}
+"""Where the whole names do not fit: the same, cut."""
 OUTSIDE = {"reserve": "kept free", "others": "others'"}
 """What is no part of the plan, and its name; drawn only where the legend has room for it."""
 NOBODYS = "unusable"
@@ -128,9 +128,14 @@ TOGETHER = {
     "overhead": ("overhead",),
 }
 """What stands together where there is hardly room, under the glyph of its first part."""
-TOGETHER_NAMES = {"adapter": "trained"}
-SHORTEST = {"adapter": "learnt", "activations": "act.", "overhead": "rest"}
-"""Names on the narrowest terminals, where no blanks stand between the parts."""
+TOGETHER_NAMES = {"adapter": "trained", "activations": "activ.+logits"}
+"""`trained` is a sum that no single part has the name of; BAR_HELP says of which."""
+BAR_HELP = (
+    "The memory bar is what a training would take of the device, up to the limit (┃), part by part: weights, adapter, "
+    "gradients (grad.), what the optimizer keeps (optim.), activations (activ.), logits, overhead. In terminals below "
+    'some 120 columns "trained" is adapter, gradients and optimizer together; below 80 the largest parts stand alone.'
+)
+"""For F1 of each screen with the bar."""
 SMALL = 4 * 2**30
 """Bytes of a plan below which its parts are told in MiB."""
 VALUE = 5
@@ -187,12 +192,14 @@ def legend(view: MemoryView, width: int) -> tuple[Content, bool]:
         line = Content.assemble(Content("  ").join(pieces), unit)
         if len(line) <= width:
             return line, told
-    for names, between in ((TOGETHER_NAMES, "  "), (SHORTEST, "")):
-        pieces = [_piece(name, names.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()]
-        line = Content.assemble(Content(between).join(pieces), unit)
-        if len(line) <= width:
-            break
-    return line, False
+    kept = {
+        name: _piece(name, TOGETHER_NAMES.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()
+    }
+    while True:
+        line = Content.assemble(Content("  ").join(kept.values()), unit)
+        if len(line) <= width or len(kept) == 1:
+            return line, False
+        del kept[min(kept, key=lambda name: _of(view, TOGETHER[name]))]
 
 
 def _of(view: MemoryView, parts: tuple[str, ...]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -22,7 +22,7 @@ from loratui.format import one_line
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.frame.bars import StepBar
 from loratui.tui.frame.change_line import ChangeLine
-from loratui.tui.frame.headroom_bar import HeadroomBar
+from loratui.tui.frame.headroom_bar import BAR_HELP, HeadroomBar
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.missing import Problem
 from loratui.tui.wizard.signal import Signal
@@ -142,6 +142,11 @@ class StepScreen(Screen[None]):
         """The title line: the step's name and what is decided here."""
         return Content.assemble((self.HEADING, "bold $foreground"), "  ", (self.EXPLANATION, "$text-muted"))
 
+    @property
+    def more_help(self) -> str:
+        """What F1 says of the frame."""
+        return BAR_HELP if self.MEMORY else ""
+
     def problems(self) -> list[Problem]:
         """What stands between this step and the next, the first to mend first."""
         return self.app.state.problems(self.STEP)
@@ -185,7 +190,7 @@ class StepScreen(Screen[None]):
         self._was_read()
 
     def on_screen_resume(self) -> None:
-        self._explained = self.app.state.words.unseen(words_of(self.STEP))[: self._new_words]
+        self._explained = self._unseen(words_of(self.STEP))[: self._new_words]
         self._known_change = self.app.state.plan.change
         self.say("")
         self.query_one(StepBar).renew()
@@ -238,11 +243,17 @@ class StepScreen(Screen[None]):
 
     def meet(self, key: str) -> None:
         """The cursor came to a plan key: a word that is new here is explained, unless something else is said."""
-        terms = self.app.state.words.unseen(terms_of(key))
+        terms = self._unseen(terms_of(key))
         if terms and self._said == self._explain():
             self._was_read()
             self._explained = terms[: self._new_words]
             self.say("")
+
+    def _unseen(self, terms: Sequence[Term]) -> tuple[Term, ...]:
+        """Those that this person has not met, and that stand here now."""
+        proposal = self.app.state.plan.proposal
+        values = proposal.plan.get if proposal is not None else None
+        return self.app.state.words.unseen(term for term in terms if term.stands(values))
 
     def _was_read(self) -> None:
         """The explained words are no longer new, where they stood long enough to be read."""

@@ -23,8 +23,11 @@ from loratui.tui.model.methods import method_lines
 
 if TYPE_CHECKING:
     from loratui.models.found import FoundModel
+    from loratui.runs.used_models import UsedModel
 
+USED = "used"
 GROUPS = {
+    USED: "used here",
     "demo": "the demo",
     "folder": "folders",
     "cache": "on this machine (hub cache)",
@@ -52,6 +55,7 @@ class ModelScreen(StepScreen):
         "✓ fits, ▲ fits tightly and ✗ is too big: for full fine-tuning, LoRA and QLoRA on the chosen device, with one "
         "row "
         "of 1,024 tokens at a time, checkpointing and rank 16.\n\n"
+        "Above stand the models that runs here were made from, and the whole and merged ones that they made. "
         "Type to narrow the list. A folder's path or a hub id typed there and entered is taken as it is. Models of the "
         "last group are not on this machine: you can plan with them, and train once their weights are here."
     )
@@ -70,7 +74,7 @@ class ModelScreen(StepScreen):
         with Container(id="model-main"):
             yield FilterList(
                 self._draw,
-                placeholder="type to filter; or a folder's path, or a hub id, and enter",
+                placeholder="type to filter; or a folder's path or a hub id",
                 id="models",
                 empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
                 head=self._head,
@@ -80,6 +84,8 @@ class ModelScreen(StepScreen):
 
     def on_mount(self) -> None:
         self.found: dict[str, FoundModel] = {}
+        self.used: dict[str, str] = {}
+        """The models of earlier runs here, with the name that each is shown by; empty: by its id."""
         self.fits: dict[str, dict[str, str]] = {}
         self._fits_for = ""
         self._highlighted = ""
@@ -98,11 +104,13 @@ class ModelScreen(StepScreen):
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
     def _list(self) -> None:
         from loratui.models.find import list_models
+        from loratui.runs.used_models import used_models
 
-        self.app.call_from_thread(self._take_list, list_models())
+        self.app.call_from_thread(self._take_list, list_models(), used_models())
 
-    def _take_list(self, models: list[FoundModel]) -> None:
-        self.found = {model.id: model for model in models}
+    def _take_list(self, models: list[FoundModel], used: list[UsedModel]) -> None:
+        self.used = {one.model.id: one.name for one in used}
+        self.found = {model.id: model for model in (*(one.model for one in used), *models)}
         model = self.app.state.model.found
         if model is not None:
             self.found[model.id] = model
@@ -138,14 +146,16 @@ class ModelScreen(StepScreen):
 
     def _fill(self) -> None:
         order = list(GROUPS)
+        groups = {model.id: USED if model.id in self.used else model.kind for model in self.found.values()}
         models = sorted(
-            self.found.values(), key=lambda model: order.index(model.kind) if model.kind in order else len(order)
+            self.found.values(),
+            key=lambda model: order.index(groups[model.id]) if groups[model.id] in order else len(order),
         )
         items = [
             Item(
                 model.id,
                 f"{model.id} {model.spec.family} {count(model.spec.total_parameters)}",
-                GROUPS.get(model.kind, model.kind),
+                GROUPS.get(groups[model.id], model.kind),
             )
             for model in models
         ]
@@ -156,7 +166,7 @@ class ModelScreen(StepScreen):
         chosen = item.key == self._chosen_key
         name = Content.assemble(
             ("● " if chosen else "○ ", "bold" if chosen else ""),
-            (one_line(home_short(model.id), 100), "bold" if chosen else ""),
+            (one_line(self.used.get(model.id) or home_short(model.id), 100), "bold" if chosen else ""),
         )
         disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
         return columns(
@@ -188,9 +198,8 @@ class ModelScreen(StepScreen):
         )
         if spec.experts:
             shape += f" · {spec.experts} experts, {spec.experts_per_token} at a time"
-        words = [
-            f"{METHODS[method]} {verdict}" for method, verdict in self.fits.get(key, {}).items() if method in METHODS
-        ]
+        fits = self.fits.get(key, {}) if self.size.width >= WIDE else {}  # the list's own signs say it, too
+        words = [f"{METHODS[method]} {verdict}" for method, verdict in fits.items() if method in METHODS]
         template = "has a chat template" if model.has_chat_template else "no chat template"
         disk = [f"{size(model.size_bytes)} on disk"] if model.weights and model.size_bytes else []
         second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])

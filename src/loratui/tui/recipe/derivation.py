@@ -12,6 +12,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from loratui.core.glossary import terms_of
+from loratui.core.plan_text import allowed, fields
 from loratui.format import harmless
 from loratui.tui.common.help import HelpScreen, term_line
 from loratui.tui.common.text import wrap
@@ -40,8 +41,6 @@ class DerivationScreen(ModalScreen[None]):
         self.over, self.key, self.proposal = over, key, proposal
 
     def compose(self) -> ComposeResult:
-        from loratui.core.plan_text import fields
-
         with VerticalScroll(id="panel") as panel:
             panel.border_title = Content(f"{fields()[self.key].title} ({self.key})")
             panel.border_subtitle = Content("F1 keys of this screen · esc closes")
@@ -61,8 +60,6 @@ class DerivationScreen(ModalScreen[None]):
 
 def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
     """The paragraphs of the panel, for lines of `width` columns."""
-    from loratui.core.plan_text import allowed, fields
-
     field, reason = fields()[key], proposal.recommendations.get(key)
     now = f"{_told(key, proposal.plan.get(key))}  ({proposal.origins.get(key, '')})"
     about = Content(f"{field.description}  Takes {allowed(key)}.")

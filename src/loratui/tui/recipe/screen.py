@@ -45,7 +45,7 @@ class RecipeScreen(ShowingScreen, FindingScreen):
 
     STEP = "recipe"
     HEADING = "Recipe"
-    EXPLANATION = "How it will learn: proposed, and yours to change."
+    EXPLANATION = "How it will learn: proposed, yours to change."
     HELP_TEXT = (
         "Every value is proposed from your model, data and device; F1 on a field shows the formula with its numbers, "
         "the source, and what the sources disagree about. ← → go a step down or up. A digit or enter begins typing, "

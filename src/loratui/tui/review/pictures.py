@@ -22,6 +22,8 @@ SIZE_CELLS = 13
 NAME_CELLS = 14
 MARK_CELLS = 21
 REST = "the rest"
+REST_FILL = "+"
+"""No part's own fill: these are several."""
 
 
 class PictureBox(Widget):
@@ -56,7 +58,7 @@ def memory_picture(proposal: Proposal, width: int, height: int) -> Content:
     scale = max(view.budget, view.upper, view.total, 1)
     lines = [
         Content.assemble(
-            (f"{FILLS.get(name, '░')} {name:<{NAME_CELLS - 2}}", "$text-muted"),
+            (f"{FILLS.get(name, REST_FILL)} {name:<{NAME_CELLS - 2}}", "$text-muted"),
             (at_least_seen(value / scale, room), f"$memory-{name}" if name in FILLS else "$text-muted"),
             (f" {size(value):>{SIZE_CELLS}}", "$foreground"),
         )
