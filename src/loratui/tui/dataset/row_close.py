@@ -12,13 +12,13 @@ from textual.widgets import Static
 
 from loratui.format import one_line
 from loratui.tui.common.text import wrapped
-from loratui.tui.dataset.problems import Kind, kinds_found
 from loratui.tui.dataset.row_parts import cell_text
 from loratui.tui.dataset.rows import token_content
 
 if TYPE_CHECKING:
     from loratui.data.preview import PreviewRow
     from loratui.tui.app import LoratuiApp
+    from loratui.tui.dataset.problems import Kind
 
 LEAST_HEIGHT = 6
 """Lines from which on it says something whole, its border among them."""
@@ -41,6 +41,8 @@ class RowClose(Static):
         self.display = bool(rows) and height >= LEAST_HEIGHT
         if not self.display:
             return
+        from loratui.tui.dataset.problems import kinds_found
+
         self.styles.height = height
         state = self.app.state
         width = self.content_size.width or self.app.size.width // 2 - 8
