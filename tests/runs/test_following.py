@@ -362,7 +362,7 @@ def test_a_fix_that_did_not_help_is_known_by_what_it_left_and_not_tried_again() 
     plan = with_values(Plan(), {"training.max_grad_norm": 0.3, "training.learning_rate": 0.3})
     standing = still_standing(plan, failed)
     assert standing_words(standing) == (
-        "Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1.0)."
+        "Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1)."
     )
     assert [one.may_go_back for one in standing] == [True]
     assert [one.may_go_back for one in still_standing(plan, [lower])] == [False], "a higher rate diverged before"

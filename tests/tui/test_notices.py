@@ -90,7 +90,7 @@ async def test_the_palette_begins_with_the_actions_of_the_screen(tmp_path: Path,
 
 async def test_f1_says_which_of_the_function_keys_is_which_step(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="machine")
-    async with app.run_test(size=(80, 50)) as pilot:
+    async with app.run_test(size=(80, 70)) as pilot:
         await settled(pilot)
         await pilot.press("f1")
         text = await until(pilot, "FROM STEP TO STEP")

@@ -87,7 +87,8 @@ def test_no_key_is_given_twice() -> None:
     assert len(BY_KEY) == len(ACTIONS)
     for screen in LoratuiApp.SCREENS["runs"](), LoratuiApp.SCREENS["training"]():  # type: ignore[operator]
         for key, found in screen._bindings.key_to_bindings.items():
-            assert len({one.action for one in found}) == 1, f"{key} does two things: {found}"
+            own = {one.action for one in found} - {"leave_step"}  # what esc does where nothing else is left
+            assert len(own) <= 1, f"{key} does two things: {found}"
 
 
 async def with_both(home: Path, run: Run, do: Any) -> None:
@@ -260,6 +261,6 @@ async def test_what_was_tried_in_vain_is_told_and_put_back_and_not_offered_again
         await until(pilot, "Still in the plan, though it did not help: training.max_grad_norm 0.3")
         await pilot.press("f")
         text = await until(pilot, "what would mend it")
-        assert text.index("0.02 → 0.0026") < text.index("training.accumulation") < text.index("0.3 → 1.0")
+        assert text.index("0.02 → 0.0026") < text.index("training.accumulation") < text.index("0.3 → 1")
         await pilot.press("down")
         await until(pilot, "May help: ")

@@ -13,7 +13,10 @@ from loratui.tui.training.follow import follow
 from loratui.tui.training.news import MARGIN, news
 
 
-@pytest.mark.parametrize(("state", "key"), [("finished", "a asks it"), ("stopped", "r goes on from there")])
+@pytest.mark.parametrize(
+    ("state", "key"),
+    [("finished", "a asks it"), ("stopped", "r goes on from there"), ("failed", "r starts it again")],
+)
 def test_a_key_stands_beside_what_it_does_at_every_width(homes: Path, state: str, key: str) -> None:
     """`a asks` stood at the end of one row, and `it` on the next."""
     more = [make("stopped", BEGAN + 90, step=142, checkpoint="checkpoint-125")] if state == "stopped" else []

@@ -8,6 +8,7 @@ from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
+from loratui.format import value_text
 from loratui.runs.events import Event, Failed, Finding, Fix, FixOutcome, Oom, Started
 
 SPOILT = frozenset({"diverged", "loss-nan", "gradient-nan", "diverging", "not-finite"})
@@ -100,6 +101,6 @@ def still_standing(plan: Plan, failed: Iterable[Fix]) -> list[Standing]:
 
 
 def standing_words(standing: Iterable[Standing]) -> str:
-    """`Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1.0).`; empty for nothing."""
-    told = ", ".join(f"{one.key} {one.now} (it was {one.before})" for one in standing)
+    """`Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1).`; empty for nothing."""
+    told = ", ".join(f"{one.key} {value_text(one.now)} (it was {value_text(one.before)})" for one in standing)
     return f"Still in the plan, though it did not help: {told}." if told else ""

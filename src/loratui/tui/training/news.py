@@ -69,11 +69,11 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
         said = ended.message if isinstance(ended, Failed) else status.message
         lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))
         last = followed.run.last_checkpoint()  # those that were set aside as spoilt are none
-        hint = f"  {RUN['resume']} resumes from step {step_of(last)}" if last else f"  {RUN['resume']} starts it again"
+        onward = f"{RUN['resume']} {f'resumes from step {step_of(last):,}' if last else 'starts it again'}"
         lines.append(
-            Content(f"  {RUN['log']} shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize(
-                "$text-muted"
-            )
+            Content(
+                f"  {RUN['log']} shows the log ({one_line(home_short(followed.run.log_path), 90)})  {onward}"
+            ).stylize("$text-muted")
         )
     if followed.trial is not None:
         lines.append(Content(f"◆ {one_line(followed.trial.words, 400)}"))

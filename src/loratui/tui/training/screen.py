@@ -71,7 +71,11 @@ class TrainingScreen(StepScreen):
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
         Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
         Binding(
-            "escape", "leave", "Return", key_display="esc", tooltip="The whole run again; then to where you came from"
+            "escape",
+            "leave_step",
+            "Return",
+            key_display="esc",
+            tooltip="The whole run again; then to where you came from",
         ),
         *bindings("training"),
     ]
@@ -366,7 +370,7 @@ class TrainingScreen(StepScreen):
         if self.followed is not None:
             self._look(self.window.zoomed(by, x_end(self.followed.record)))
 
-    def action_leave(self) -> None:
+    def action_leave_step(self) -> None:
         """The whole run again; where it is shown, back to the screen from which this one was opened."""
         if self.window == Window():
             self.app.leave_training()
