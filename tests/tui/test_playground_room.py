@@ -9,6 +9,7 @@ from pictured import shown, until
 from test_playground_screen import answers, home, run
 
 from loratui.core.generation import GenerationSettings
+from loratui.core.plan import DatasetSection, Plan
 from loratui.runs.directory import Run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.playground import held_out
@@ -86,6 +87,13 @@ async def test_a_blind_comparison_tells_nothing_beneath(run: Run) -> None:
         assert app.screen.query_one(Asked).option_count == 1
 
 
+async def test_the_demos_rows_cost_little() -> None:
+    """They lie in the package, under no path of that name: the list stayed empty."""
+    demo = Plan(dataset=DatasetSection(path="demo"))
+    assert await held_out.HeldOut(demo).costs_little()
+    assert not await held_out.HeldOut(Plan(dataset=DatasetSection(path="somebody/rows"))).costs_little()
+
+
 @pytest.mark.parametrize("why", ["no room", "many rows"])
 async def test_rows_that_cost_something_are_read_when_they_are_wanted(
     run: Run, monkeypatch: pytest.MonkeyPatch, why: str
@@ -101,7 +109,8 @@ async def test_rows_that_cost_something_are_read_when_they_are_wanted(
         screen = app.screen
         assert isinstance(screen, PlaygroundScreen)
         await screen.workers.wait_for_complete([one for one in screen.workers if one.group == "about"])
-        assert read == [] and ("^l reads them" in shown(app)) == (why == "many rows")
+        assert read == []
+        assert all((words in shown(app)) == (why == "many rows") for words in ("^l reads them", "Not read unasked"))
         await pilot.press("ctrl+l")
         await until(pilot, "Held-out row 1 of 2")
         await pilot.resize_terminal(120, 36)

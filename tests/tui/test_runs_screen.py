@@ -164,6 +164,9 @@ def test_a_glimpse_of_a_long_run_reads_little(tmp_path: Path) -> None:
     assert (sparkline(losses)[0], sparkline(losses)[-1]) == ("█", "▁")
     assert sparkline([]) == ""
     assert loss_glimpse(tmp_path / "absent") == []
+    with path.open("a") as file:  # an evaluation's words about its rows, longer than what is read of each place
+        file.writelines('{"type":"eval","time":1.0,"step":200000,"loss":0.5}\n' for _ in range(100))
+    assert loss_glimpse(path, 16)[-1] == losses[-1], "the newest loss is that of the last step"
 
 
 async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:

@@ -73,6 +73,14 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "", en
     return replace(found, files=files, eval_files=held)
 
 
+def lies_here(path: str) -> bool:
+    """Whether a dataset that a plan names is on this disk already, so that nothing is fetched to find it."""
+    try:
+        return path == "demo" or without_tilde(path).exists()
+    except (OSError, ValueError):  # no path at all: whoever reads it says so
+        return False
+
+
 def _find(path: str, split: str, configuration: str, encoding: str) -> FoundDataset:
     if not path.strip():
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")

@@ -96,6 +96,11 @@ class Rows(Lines):
             self.add_option(Option(Content(one_line(why, 200)).stylize("$text-muted"), disabled=True))
             self.border_subtitle = ""
 
+    def leave_unread(self) -> None:
+        """Say that reading them takes a while, and how they are read nevertheless."""
+        self.say("Not read unasked: they lie in large files, or on the hub.")
+        self.border_subtitle = Content("^l reads them")
+
     def show(self, rows: Sequence[Question]) -> None:
         """These rows can be chosen."""
         if rows is not self._rows:

@@ -19,9 +19,8 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.core.mix import sections_of
 from loratui.core.plan import Plan
-from loratui.data.find import find_planned
+from loratui.data.find import find_planned, lies_here
 from loratui.format import harmless
-from loratui.paths import without_tilde
 from loratui.tui.playground.conversation import prompt_of
 from loratui.workers.questions import Question, held_out_questions
 
@@ -84,7 +83,7 @@ class HeldOut:
 def _is_small(plan: Plan) -> bool:
     """Whether a plan's rows lie on this disk and are few. Raises LoratuiError."""
     sections = sections_of(plan.dataset)
-    here = all(without_tilde(section.path).exists() for section in sections)
+    here = all(lies_here(section.path) for section in sections)
     return here and sum(find_planned(section).size_bytes for section in sections) <= READ_UNASKED_BYTES
 
 

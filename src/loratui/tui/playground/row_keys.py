@@ -135,11 +135,13 @@ class RowsScreen(RunBehindScreen):
             self.share_with_beneath()
             if not self.held_out.there:
                 self.beneath.rows.say("What is asked was not trained here: no rows were held out.")
-            elif self.beneath.has_class("-shown") and await self.held_out.costs_little():
-                rows = await self.held_out.rows()
-                if rows:
-                    self.beneath.rows.show(rows)
-                else:
-                    self.beneath.rows.say("The plan held no rows out.")
+            elif not self.beneath.has_class("-shown"):
+                return
+            elif not await self.held_out.costs_little():
+                self.beneath.rows.leave_unread()
+            elif rows := await self.held_out.rows():
+                self.beneath.rows.show(rows)
+            else:
+                self.beneath.rows.say("The plan held no rows out.")
         except LoratuiError as error:
             self.beneath.rows.say(error.sentence)

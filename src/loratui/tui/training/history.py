@@ -56,12 +56,17 @@ def loss_glimpse(path: Path, points: int = 16, *, since: int = 0) -> list[float]
                 file.seek(since)
                 return _thin(_losses(file.read()), points)
             found: list[float] = []
-            for number in range(points):
+            for number in range(points - 1):
                 file.seek(since + max(0, round((size - BLOCK_BYTES) * number / (points - 1))))
                 block = _losses(file.read(BLOCK_BYTES).partition(b"\n")[2])
                 if block:
                     found.append(block[-1])
-            return found
+            length, newest = BLOCK_BYTES, list[float]()
+            while not newest and length <= size:  # what follows the last step may be long: evaluations tell their rows
+                file.seek(since + size - length)
+                newest = _losses(file.read(length).partition(b"\n")[2])[-1:]
+                length *= 4
+            return found + newest
     except OSError:
         return []
 
