@@ -306,7 +306,7 @@ class HomeScreen(StepScreen):
             from loratui.tui.home.lines import detail, other_of, where
 
             other = other_of(line, self.listed.lines, self._marked)
-            self._tell_where(self._door or where(line, other, self.size.width - 6))
+            self._tell_where(self._door or ("" if beside.display else where(line, other, self.size.width - 6)))
             beside.border_title = Content(one_line(line.summary.name, 60))
             width, height = box.content_size.width, box.content_size.height
             if chart.display:

@@ -71,11 +71,7 @@ class TrainingScreen(StepScreen):
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
         Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
         Binding(
-            "escape",
-            "leave_step",
-            "Return",
-            key_display="esc",
-            tooltip="The whole run again; then to where you came from",
+            "escape", "leave_step", "Return", key_display="esc", tooltip="The whole run again, then where you came from"
         ),
         *bindings("training"),
     ]
