@@ -6,34 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
 from loratui.data.encodings import UTF8
-from loratui.format import one_line
 from loratui.paths import home_short, without_tilde
 from loratui.tui.dataset.empty import ways_to_a_dataset
 from loratui.tui.dataset.facts import MARGINS
 from loratui.tui.dataset.facts_room import facts_and_picture
 from loratui.tui.dataset.lengths import LengthsScreen
-from loratui.tui.dataset.path_field import LONGEST_PATH, PathField
+from loratui.tui.dataset.path_field import PathField
 from loratui.tui.dataset.row_close import RowClose
 from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
-from loratui.tui.frame.step import StepScreen
+from loratui.tui.dataset.typed_path import TypedPathScreen
 from loratui.tui.keys import bindings
-from loratui.tui.wizard.mixing import PARTS, dataset_named, parts_now
+from loratui.tui.wizard.mixing import PARTS, parts_now
 
 BESIDE = 160
 """Columns of a terminal from which on the facts stand beside the rows (the breakpoint of the app)."""
 
 
-class DatasetScreen(StepScreen):
+class DatasetScreen(TypedPathScreen):
     """A path, what was recognised and why, the counts, and one row at a time."""
 
     STEP = "dataset"
@@ -74,28 +73,10 @@ class DatasetScreen(StepScreen):
         self._plan_changed()
         self.query_one(RowBrowser).draw()
 
-    @property
-    def path_field(self) -> PathField:
-        """The field of the path."""
-        return self.query_one(PathField)
-
     def shown(self) -> None:
         self.path_field.forget()
         self.set_focus(self.query_one("#row"))
         self._show_dataset()
-
-    def on_key(self, event: events.Key) -> None:
-        """As the rows hand on what begins a path, where nothing has the focus."""
-        if self.path_field.begins_with(event):
-            event.prevent_default()
-            event.stop()
-            self.path_field.insert_text_at_cursor(event.character or "")
-
-    def on_paste(self, event: events.Paste) -> None:
-        """A pasted path goes into the path, wherever one stands."""
-        if not self.path_field.written_in:
-            event.stop()
-            self.path_field.write(one_line(event.text.strip(), LONGEST_PATH))
 
     def _show_dataset(self) -> None:
         """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
@@ -106,6 +87,7 @@ class DatasetScreen(StepScreen):
         self.say(self._problem(state.dataset.problem), "error")
         self.refresh_bindings()
         self.app.check_dataset()
+        self.go_on_with_what_was_typed()
 
     def _problem(self, problem: str) -> str:
         """Why there is no dataset, and the key that helps."""
@@ -167,24 +149,6 @@ class DatasetScreen(StepScreen):
     @on(RowBrowser.Said)
     def _rows_said(self, event: RowBrowser.Said) -> None:
         self.say(event.sentence, event.severity)
-
-    @on(Input.Submitted, "#path")
-    def _typed(self, event: Input.Submitted) -> None:
-        path = event.value.strip()
-        state = self.app.state
-        if not path:
-            self.say("Type a path first; o opens a browser.", "error")
-        elif path == ".":
-            self.say(f"Not taken: . is this whole folder, {one_line(Path.cwd().name, 40)}. Write ./ for that.", "error")
-        elif path == dataset_named(state.draft) and state.dataset.view is not None:
-            self.action_next()
-        else:
-            self.app.choose_dataset(path)
-            self.set_focus(self.query_one("#row"))
-
-    def action_write(self) -> None:
-        """Write a path."""
-        self.path_field.write_over()
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""

@@ -228,6 +228,29 @@ class BackgroundLoading(App[None]):
         self.state.choices.choose_dataset(path)
         self.read_dataset()
 
+    def try_dataset(self, path: str, taken: Callable[[], None], refused: Callable[[str], None]) -> None:
+        """Choose a dataset that a person typed: what is chosen stands until rows were found. refused: given why not."""
+        if self.state.dataset.view is None:
+            self.choose_dataset(path)
+            taken()
+        else:
+            self._dataset_trial(path, taken, refused)
+
+    @work(thread=True, exclusive=True, group="dataset", exit_on_error=False)
+    def _dataset_trial(self, path: str, taken: Callable[[], None], refused: Callable[[str], None]) -> None:
+        from loratui.data.recognise import UNKNOWN_SHAPE
+
+        found, problem = self._find_dataset(path, {})
+        if problem and UNKNOWN_SHAPE not in problem:  # those rows are there, and a person says what their columns are
+            self._take(refused, problem)
+        else:
+            self._take(self._take_tried, path, found, problem, taken)
+
+    def _take_tried(self, path: str, found: Any, problem: str, taken: Callable[[], None]) -> None:
+        self.state.choices.choose_dataset(path)
+        self._take_dataset(path, found, problem)
+        taken()
+
     def choose_parts(self, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Choose several datasets as one, then read in a thread; the parts as they were taken. PlanError where they
         cannot be one; nothing has changed then.
