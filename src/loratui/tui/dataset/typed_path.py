@@ -88,5 +88,7 @@ class TypedPathScreen(StepScreen):
     def _not_taken(self, problem: str) -> None:
         self._going_on = ""
         if self.is_mounted:
-            stays = one_line(Path(self.path_field.stands).name, 60)
-            self.say(f"{problem} {stays} stays chosen. esc puts it back.", "error")
+            path = self.path_field.value.strip()
+            if len(path) > len(name := Path(path).name) > 0:  # the whole of it stands in the field
+                problem = problem.replace(path, name)
+            self.say(f"{one_line(Path(self.path_field.stands).name, 40)} stays chosen. {problem}", "error")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -25,6 +26,12 @@ class Rows(OptionList):
 
     class Left(Message):
         """The cursor went up from the first line."""
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """No rows where there are no columns: while a window becomes small, what stands beside the list may take all of
+        them for a moment, and Textual would cut words into pieces of nothing.
+        """
+        return super().get_content_height(container, viewport, width) if width > 0 else 0
 
     def action_cursor_up(self) -> None:
         """Go up, or leave the list."""

@@ -1,0 +1,72 @@
+"""What made somebody hesitate, or lose something, who walked through it without knowing it, for the eighth time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pictured import shown, until
+from recorded_run import record_run
+from wizard import settled, wizard
+
+from loratui.tui.app import LoratuiApp
+from loratui.tui.dataset.path_field import PathField
+
+
+def other_rows(folder: Path, name: str = "other.jsonl") -> Path:
+    rows = folder / name
+    rows.write_text("".join(json.dumps({"question": f"{n}?", "answer": f"{n}!"}) + "\n" for n in range(20)))
+    return rows
+
+
+def write(app: LoratuiApp, path: str) -> None:
+    field = app.screen.query_one(PathField)
+    field.focus()
+    field.value = path
+
+
+@pytest.mark.parametrize("key", ["enter", "ctrl+n"])
+async def test_a_wrong_path_leaves_the_chosen_dataset(tmp_path: Path, key: str) -> None:
+    """The good choice was gone with enter, and ^n went on with it without a word about what had been typed."""
+    app = wizard(tmp_path, screen="dataset")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        before = app.state.draft.dataset
+        assert before and app.state.dataset.view is not None
+        write(app, str(tmp_path / "absent.jsonl"))
+        await pilot.press(key)
+        text = await until(pilot, "stays chosen")
+        assert "no such file or folder" in text and app.screen.name == "dataset"
+        assert app.state.draft.dataset == before and app.state.dataset.view is not None
+        field = app.screen.query_one(PathField)
+        assert field.has_focus and field.value.endswith("absent.jsonl"), "it can be corrected"
+        await pilot.press("escape")
+        assert field.value == app.screen.query_one(PathField).stands
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_going_on_takes_the_path_that_was_typed(tmp_path: Path, chosen: bool) -> None:
+    app = wizard(tmp_path, screen="dataset", chosen=chosen)
+    rows = other_rows(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        write(app, str(rows))
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: app.screen.name == "recipe")
+        assert app.state.draft.dataset == str(rows) and app.state.dataset.view is not None
+
+
+@pytest.mark.parametrize("size", [(200, 50), (160, 45)], ids=str)
+async def test_home_outlives_a_window_that_becomes_tiny(homes: Path, size: tuple[int, int]) -> None:
+    for number in range(4):
+        record_run(homes / "home", f"run-{number}", state="finished")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "run-3")
+        for small in ((60, 15), (20, 8), (1, 1), (60, 15)):
+            await pilot.resize_terminal(*small)
+            await pilot.pause()
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, "run-3")
+        assert "Everything that was trained here" in shown(app)
