@@ -20,6 +20,8 @@ MARGIN = 4
 """Columns beside the lines."""
 SPARED_ROWS = 18
 """What a low screen needs for all but the news: its curves have a few rows then."""
+HOME = ("^r", "Home")
+"""A key with what it does."""
 
 
 def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
@@ -50,11 +52,13 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
         lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
         return lines
     if isinstance(ended, Finished):
-        words, ask = finished_words(ended, record), (RUN["ask"], "bold $footer-key-foreground")
+        words, ways = finished_words(ended, record), _ways_of(followed)
+        if rows_of([Content(f"✓ {words}."), Content(f"  {ways.plain}")], width) > rows:
+            ways = _keyed((RUN["ask"], "asks it"))
         whole = f"Finished: {words}"
-        shown = whole if len(whole) + 14 <= width - 4 else words  # that it has finished stands above, too
-        lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ask, " asks it"))
-        onward = f"{RUN['ask']} asks it"
+        shown = whole if len(whole) + len(ways) + 5 <= width - MARGIN else words  # that it has finished stands above
+        lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ways))
+        onward = ways.plain
         if status.message:
             lines.append(Content(f"· It ended early: {one_line(status.message, 300)}.").stylize("$text-muted"))
     elif isinstance(ended, Stopped):
@@ -106,6 +110,18 @@ def _gone_lines(followed: Followed, drafted: bool) -> list[Content]:
         else Content("  Nothing of it can be gone on with; the curves are what was read before.").stylize("$text-muted")
     )
     return [Content(f"✗ {said}").stylize("$error"), left]
+
+
+def _keyed(*ways: tuple[str, str]) -> Content:
+    """Keys with what they do."""
+    return Content("   ").join(Content.assemble((key, "bold $footer-key-foreground"), f" {does}") for key, does in ways)
+
+
+def _ways_of(followed: Followed) -> Content:
+    """The ways on from a finished run."""
+    whole = followed.plan is not None and followed.plan.method.kind == "full"
+    makes = "exports or serves it" if whole else "merges, exports or serves it"
+    return _keyed((RUN["ask"], "asks it"), (RUN["take_away"], makes), HOME)
 
 
 def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]:
