@@ -64,6 +64,8 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
     elif isinstance(ended, Stopped):
         saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
         ways = Content.assemble(*_going_on(followed, ended))
+        if ways.plain:
+            ways = Content.assemble(ways, "   ", _keyed(HOME))
         where = f"at step {ended.step}" if ended.step else "before its first step"
         lines.append(Content.assemble(("■ ", "$warning"), f"Stopped {where}{saved}.  ", ways))
         onward = ways.plain
@@ -131,7 +133,7 @@ def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]
         return []
     last = None if ended.checkpoint else followed.run.last_checkpoint()  # of an earlier worker
     place = "there" if ended.checkpoint else f"step {step_of(last):,}" if last else ""
-    onward = f" goes on from {place}" if trial is None else f" trains it to the end from {place}"
+    onward = f" resumes from {place}" if trial is None else f" trains it to the end from {place}"
     return [(RUN["resume"], "bold $footer-key-foreground"), onward if place else " starts it again"]
 
 

@@ -25,6 +25,7 @@ from loratui.tui.training.curves import (
     lies_on_floor,
     loss_legend,
     loss_picture,
+    loss_title,
     predicted_bytes,
     reading,
     small_picture,
@@ -238,7 +239,7 @@ class TrainingScreen(StepScreen):
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
-        title = f"{one_line(followed.run.name, 80)} · loss{' (log)' if self.log_axis else ''}"
+        title = loss_title(one_line(followed.run.name, 80), self.log_axis, chart.outer_size.width)
         if chart.border_title != title:
             chart.border_title = Content(title).markup
         legend = loss_legend(record, self.log_axis, chosen=self._log_axis is not None, width=chart.size.width)
