@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.news import MARGIN, news
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import facts
+from loratui.tui.wizard.draft import Draft, choices_mark
+from loratui.tui.wizard.state import WizardState
 
 NAME = "little-model-lora-20261127-0937"
 
@@ -106,3 +109,28 @@ async def test_compare_proposes_the_axis_and_offers_no_scrolling_where_all_is_sh
         assert "↑ ↓ scroll" not in text and "0.01" in text, text
         await pilot.press("g")
         await until(pilot, "g log axis")
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_training_says_where_the_draft_did_not_make_the_run_that_it_shows(homes: Path, own: bool) -> None:
+    """Review had another rate than the run beside it, and nothing said so."""
+    followed = ended_run(homes, "finished")
+    draft = Draft(model="/models/little", dataset="rows.jsonl", visited=["review", "training"])
+    if own:
+        draft = replace(draft, run=str(followed.run.path), run_for=choices_mark(draft))
+    state = WizardState(homes / "draft.json", draft=draft)
+    async with LoratuiApp(screen="training", run=str(followed.run.path), state=state).run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "✓ finished")
+        words = "Steps 1 to 5 show the draft; as it is now, it is not this run's."
+        assert (words in text) != own and ("What became of the run" in text) == own, text
+
+
+@pytest.mark.parametrize("step", ["review", "playground"])
+async def test_where_the_draft_is_stands_whole_on_its_card(homes: Path, step: str) -> None:
+    """`at review · 1 …` stood there."""
+    values = {"training.epochs": 2.0}
+    draft = Draft(model="/models/little", dataset="rows.jsonl", by_hand=values, step=step, visited=[step])
+    state = WizardState(homes / "draft.json", draft=draft)
+    async with LoratuiApp(screen="runs", state=state).run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "1 value of yours")
+        assert f"│ at {step} " in text, text

@@ -124,9 +124,9 @@ class TrainingScreen(StepScreen):
 
     def heading(self) -> Content:
         """What is true of this run: one that is over does not go on."""
-        if self.followed is None or not self.followed.status.over:
-            return super().heading()
-        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (ENDED_EXPLANATION, "$text-muted"))
+        ended = self.followed is not None and self.followed.status.over
+        words = self.app.state.apart or (ENDED_EXPLANATION if ended else self.EXPLANATION)
+        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (words, "$text-muted"))
 
     def on_mount(self) -> None:
         self.query_one("#run").display = False
