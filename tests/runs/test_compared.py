@@ -37,7 +37,7 @@ def side(
 def test_the_better_one_is_named_with_how_much_and_with_chance(tmp_path: Path) -> None:
     one, other = side(tmp_path, "one", 0.5), side(tmp_path, "other", 0.4, wobble=0.01)
     said = held_out_words(one, other, [])
-    assert said.startswith("other is better held out: 0.4000 nats a token, 0.1000 below one (20%)"), said
+    assert said.startswith("other is better held out: 0.4000 nats a token, 0.1000 below one (20 %)"), said
     assert "on the same 40 rows; 95 % between 0.09" in said, said
     assert held_out_words(other, one, []) == said
 
@@ -77,3 +77,9 @@ def test_what_differs_is_named_up_to_a_point() -> None:
     assert differing_words(["lora.r", "lora.alpha"]) == "They differ in Rank and Alpha."
     many = ["lora.r", "lora.alpha", "training.seed", "training.epochs", "training.learning_rate"]
     assert differing_words(many) == "They differ in Rank, Alpha, Seed and 2 more."
+
+
+def test_the_difference_agrees_with_the_two_figures_beside_it(tmp_path: Path) -> None:
+    """0.0176 and 0.0011 were said to be 0.0164 apart."""
+    said = held_out_words(side(tmp_path, "one", 0.01756), side(tmp_path, "other", 0.00114), [])
+    assert "0.0011 nats a token, 0.0165 below one" in said, said

@@ -18,8 +18,8 @@ from loratui.runs.status import Status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.common.run_names import told_apart
 from loratui.tui.home.lines import BAD, look_of
-from loratui.tui.home.names import told_apart
 from loratui.tui.training.curves import predicted_bytes
 from loratui.tui.training.news import fitted, news, rows_of
 from loratui.tui.training.record import RunRecord

@@ -14,9 +14,9 @@ from wizard import model_folder, screen_text, settled, wizard
 from loratui.core.moves import Move, Moves
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.filter_list import FilterList
+from loratui.tui.common.run_names import shortened
 from loratui.tui.dataset.facts import text_words
 from loratui.tui.frame.change_line import ChangeLine, change_content
-from loratui.tui.home.names import shortened
 from loratui.tui.machine.device_card import DeviceCard
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.screen import PlaygroundScreen

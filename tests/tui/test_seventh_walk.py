@@ -15,7 +15,7 @@ from loratui.tui.training.news import MARGIN, news
 
 @pytest.mark.parametrize(
     ("state", "key"),
-    [("finished", "a asks it"), ("stopped", "r goes on from there"), ("failed", "r starts it again")],
+    [("finished", "a asks it"), ("stopped", "r resumes from there"), ("failed", "r starts it again")],
 )
 def test_a_key_stands_beside_what_it_does_at_every_width(homes: Path, state: str, key: str) -> None:
     """`a asks` stood at the end of one row, and `it` on the next."""

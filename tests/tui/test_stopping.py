@@ -37,7 +37,7 @@ def test_what_was_saved_before_stays(home: Path) -> None:
     run = record_run(home, state="starting", checkpoint=True)
     followed = Followed(run)
     followed.poll()
-    assert "What was saved stays: r goes on from step 125." in stopping(followed).sentence
+    assert "What was saved stays: r resumes from step 125." in stopping(followed).sentence
 
 
 def test_after_a_step_it_saves_and_while_it_writes_its_result_it_finishes(home: Path) -> None:
@@ -62,4 +62,4 @@ def test_a_stopped_run_goes_on_from_what_there_is(home: Path) -> None:
     followed = Followed(run)
     followed.poll()
     told = news(followed, 120)[0].plain
-    assert "Stopped at step 142." in told and "r goes on from step 125" in told, told
+    assert "Stopped at step 142." in told and "r resumes from step 125" in told, told

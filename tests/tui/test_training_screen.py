@@ -85,7 +85,7 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
     [
         ("failed", ["✗ failed", "✗ The disk is full.", "L shows the log", "r resumes from step 125"]),
         ("lost", ["✗ lost", "gone and left no word", "L shows the log"]),
-        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "r goes on from there"]),
+        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "r resumes from there"]),
         ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it"]),
         ("starting", ["◌ starting"]),
     ],

@@ -88,7 +88,7 @@ async def test_a_trials_run_says_which_one_it_is_and_how_it_goes_on(
         await until(pilot, "Trial 1 of the experiment made, stops at step")
         text = " ".join(shown(app).split())
         assert all(one in text for one in words), text
-        assert "goes on from there" not in text, "by itself it would leave the others"
+        assert "resumes from there" not in text, "by itself it would leave the others"
 
 
 def test_who_was_promoted_is_told_as_that_and_another_run_is_no_trial(homes: Path) -> None:

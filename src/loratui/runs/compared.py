@@ -59,10 +59,10 @@ def held_out_words(first: Side, second: Side, differing: Sequence[str]) -> str:
     if far == 0 or (change is not None and change.told in ("unknown", "no better")):
         between = f": {_between(change)}" if far and change is not None and change.low is not None else ""
         return f"Held out they cannot be told apart{so_far}: {figures} {unit} on {rows}{between}."
-    share = f" ({far / _loss(worse):.0%})" if _loss(worse) > 0 else ""
+    share = f" ({100 * far / _loss(worse):.0f} %)" if _loss(worse) > 0 else ""
     chance = _between(change) if change is not None else "how far chance goes is not known"
     return (
-        f"{better.name} is better held out{so_far}: {loss_text(_loss(better))} {unit}, {loss_text(far)} below "
+        f"{better.name} is better held out{so_far}: {loss_text(_loss(better))} {unit}, {_apart(better, worse)} below "
         f"{worse.name}{share}, on {rows}; {chance}."
     )
 
@@ -107,6 +107,12 @@ def _print(run: Run) -> dict[str, Any]:
 def _loss(side: Side) -> float:
     assert side.best is not None and side.best.loss is not None
     return side.best.loss
+
+
+def _apart(better: Side, worse: Side) -> str:
+    """Their difference, so that it agrees with the two figures as they are shown."""
+    shown = float(loss_text(_loss(worse))) - float(loss_text(_loss(better)))
+    return loss_text(shown if shown else _loss(worse) - _loss(better))
 
 
 def _by_rows(better: Side, worse: Side) -> Change | None:

@@ -210,12 +210,12 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "recipe": ("next", "fit", "vary", "nudge(1)", "more(True)", "more(False)", "undo", "reset", "hold", "preset"),
     "review": ("next", "fit", "everything", "queue", "write"),
     "training": (
-        "next",
         "act('stop')",
         "act('fix')",
         "act('resume')",
         "act('ask')",
         "act('take_away')",
+        "next",
         "act('evaluate')",
         "act('save')",
         "act('more')",

@@ -15,6 +15,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._told = self._beside = ""
 
     def words(self, look: Look, chosen: str) -> str:
         """What is said of runs that came since; empty where none did. chosen: name of the run under the cursor."""
@@ -27,4 +28,9 @@ class Arrivals:
             return ""
         others = f" and {len(new) - 1:,} more" if len(new) > 1 else ""
         stays = f" The cursor stays on {one_line(chosen, 40)}." if chosen and chosen not in new else ""
-        return f"New: {one_line(new[0], 40)}{others}.{stays}"
+        self._told, self._beside = f"New: {one_line(new[0], 40)}{others}.{stays}", chosen
+        return self._told
+
+    def passed(self, said: str, chosen: str) -> bool:
+        """Whether this sentence is still the one of runs that came, and the cursor has left the run where it was."""
+        return bool(self._told) and said.endswith(self._told) and chosen != self._beside

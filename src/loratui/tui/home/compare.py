@@ -21,7 +21,7 @@ from loratui.runs.directory import Run
 from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.keys import bindings
 from loratui.tui.training.chart import Chart, Line, Picture
-from loratui.tui.training.curves import x_end
+from loratui.tui.training.curves import lies_on_floor, x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import state_words
@@ -49,12 +49,13 @@ class CompareScreen(ModalScreen[None]):
         super().__init__(classes="panel-over")
         self._followed = tuple(follow(str(run.path)) for run in (first, second))
         self._read_once = self._reading = False
-        self._log = False
+        self._log: bool | None = None
+        """As a person chose it; None: as the curves need it."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("two runs compared · loss, smoothed")
-            panel.border_subtitle = Content("g log axis · ↑ ↓ scroll · esc closes")
+            panel.border_subtitle = Content("esc closes")
             yield Static(Content("Reading the runs …").stylize("$text-muted"), id="verdict")
             yield Chart("loss, smoothed", id="compared")
             with VerticalScroll():
@@ -93,7 +94,7 @@ class CompareScreen(ModalScreen[None]):
                     Line(first.record.loss_smooth.xs, first.record.loss_smooth.points, "smooth"),
                 ),
                 x_end=max(x_end(first.record), x_end(second.record)),
-                log=self._log,
+                log=self.log_axis,
                 from_zero=True,
                 format=lambda value: f"{value:.3g}",
             )
@@ -103,6 +104,24 @@ class CompareScreen(ModalScreen[None]):
             legend.append(Content(words))
         self.query_one("#legend", Static).update(Content("\n").join(legend))
         self.query_one("#differences", Static).update(self._differences())
+        self.call_after_refresh(self._offer)
+
+    def on_resize(self) -> None:
+        if self._read_once:
+            self.call_after_refresh(self._offer)
+
+    def _offer(self) -> None:
+        """The keys that do something now: nothing scrolls where all is shown."""
+        scroll = " · ↑ ↓ scroll" if self.query_one(VerticalScroll).max_scroll_y else ""
+        axis = "linear axis" if self.log_axis else "log axis"
+        self.query_one("#panel").border_subtitle = Content(f"g {axis}{scroll} · esc closes").markup
+
+    @property
+    def log_axis(self) -> bool:
+        """Whether the losses stand on a logarithmic axis: as chosen, else where one of them lies on the floor."""
+        if self._log is not None:
+            return self._log
+        return any(lies_on_floor([point.last for point in one.record.loss_smooth.points]) for one in self._followed)
 
     def _differences(self) -> Content:
         first, second = self._followed
@@ -126,7 +145,7 @@ class CompareScreen(ModalScreen[None]):
 
     def action_log_axis(self) -> None:
         """Logarithmic loss axis, and back."""
-        self._log = not self._log
+        self._log = not self.log_axis
         if self._read_once:
             self._show()
 

@@ -14,9 +14,9 @@ from loratui.core.plan import Plan
 from loratui.format import age, loss_text, one_line
 from loratui.paths import home_short
 from loratui.runs.listing import RunSummary
+from loratui.tui.common.run_names import shortened, told_apart
 from loratui.tui.common.text import wrap
 from loratui.tui.home.differences import KIN, differences, kin_of, short_label
-from loratui.tui.home.names import shortened, told_apart
 from loratui.tui.home.reading import GLIMPSE_POINTS, Line
 from loratui.tui.training.history import sparkline
 from loratui.tui.training.run_state import LOOKS

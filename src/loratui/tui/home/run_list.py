@@ -105,8 +105,8 @@ class RunList(Vertical):
             return
         if not had:  # it has no size before it was painted once
             self.call_after_refresh(self.draw)
+        from loratui.tui.common.run_names import told_apart
         from loratui.tui.home.lines import heading, name_cells, row
-        from loratui.tui.home.names import told_apart
 
         width = max(48, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]

@@ -284,6 +284,8 @@ class HomeScreen(StepScreen):
 
     @on(OptionList.OptionHighlighted)
     def _moved(self) -> None:
+        if self.chosen is not None and self._arrivals.passed(self._said.plain, self.chosen.name):
+            self.say("")
         self._show_run()
         self._study()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -199,10 +200,11 @@ def _round_values(low: float, high: float, rows: int) -> list[tuple[float, float
 
 def _log_values(low: float, high: float, rows: int) -> list[tuple[float, float]]:
     """Powers of ten on a logarithmic axis (also twice and five times those where there are few, and round values where
-    there are none), as value and place.
+    there are none), as value and place; where there is no row for each power, every second, third, … one.
     """
     factors = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
-    powers = range(math.floor(low), math.ceil(high) + 1)
+    apart = next(n for n in count(1) if n * (rows - 1) >= 2 * (high - low) or n >= high - low)
+    powers = range(math.floor(low / apart) * apart, math.ceil(high) + 1, apart)
     inner = [(factor * 10.0**power, power + math.log10(factor)) for factor in factors for power in powers]
     shown = [one for one in inner if low - 1e-9 <= one[1] <= high + 1e-9]
     round_ones = [value for value, _ in reversed(_round_values(10**low, 10**high, rows)) if value > 0]

@@ -13,6 +13,7 @@ from loratui.core.measured import learned_memory
 from loratui.core.plan import Plan
 from loratui.core.smoothing import Bucket, Thinned
 from loratui.format import loss_text, number_text
+from loratui.tui.common.run_names import shortened
 from loratui.tui.training.chart import Line, Picture
 from loratui.tui.training.record import RunRecord
 
@@ -55,6 +56,8 @@ def lies_on_floor(values: Sequence[float]) -> bool:
     return sum(value < low for value in known) > MOST * len(known)
 
 
+BORDER = 6
+"""Columns of a border's line that its title does not have."""
 SHORT_MARKS = {"⠒ each step": "⠒ step", "━ smoothed": "━ mean"}
 """Names of the lines where there is no room for the whole ones: none is left out before that."""
 
@@ -76,6 +79,14 @@ def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> st
     ways.append(" ".join([*(mark.replace(" ", "", 1) for mark in short), axis]))
     ways += [" ".join([*short[told:], axis]) for told in range(1, len(marks) + 1)]
     return next((way for way in ways if len(way) <= room), axis)
+
+
+def loss_title(name: str, log: bool, width: int) -> str:
+    """What stands over the losses of a run, for a chart of so many columns: whole, else without what its legend says of
+    the axis, else with a shorter name.
+    """
+    ways = [f"{name} · loss (log)", f"{name} · loss"] if log else [f"{name} · loss"]
+    return next((way for way in ways if len(way) <= width - BORDER), f"{shortened(name, width - BORDER - 7)} · loss")
 
 
 def small_picture(

@@ -20,6 +20,8 @@ MARGIN = 4
 """Columns beside the lines."""
 SPARED_ROWS = 18
 """What a low screen needs for all but the news: its curves have a few rows then."""
+HOME = ("^r", "Home")
+"""A key with what it does."""
 
 
 def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
@@ -50,16 +52,20 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
         lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
         return lines
     if isinstance(ended, Finished):
-        words, ask = finished_words(ended, record), (RUN["ask"], "bold $footer-key-foreground")
+        words, ways = finished_words(ended, record), _ways_of(followed)
+        if rows_of([Content(f"✓ {words}."), Content(f"  {ways.plain}")], width) > rows:
+            ways = _keyed((RUN["ask"], "asks it"))
         whole = f"Finished: {words}"
-        shown = whole if len(whole) + 14 <= width - 4 else words  # that it has finished stands above, too
-        lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ask, " asks it"))
-        onward = f"{RUN['ask']} asks it"
+        shown = whole if len(whole) + len(ways) + 5 <= width - MARGIN else words  # that it has finished stands above
+        lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ways))
+        onward = ways.plain
         if status.message:
             lines.append(Content(f"· It ended early: {one_line(status.message, 300)}.").stylize("$text-muted"))
     elif isinstance(ended, Stopped):
         saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
         ways = Content.assemble(*_going_on(followed, ended))
+        if ways.plain:
+            ways = Content.assemble(ways, "   ", _keyed(HOME))
         where = f"at step {ended.step}" if ended.step else "before its first step"
         lines.append(Content.assemble(("■ ", "$warning"), f"Stopped {where}{saved}.  ", ways))
         onward = ways.plain
@@ -108,6 +114,18 @@ def _gone_lines(followed: Followed, drafted: bool) -> list[Content]:
     return [Content(f"✗ {said}").stylize("$error"), left]
 
 
+def _keyed(*ways: tuple[str, str]) -> Content:
+    """Keys with what they do."""
+    return Content("   ").join(Content.assemble((key, "bold $footer-key-foreground"), f" {does}") for key, does in ways)
+
+
+def _ways_of(followed: Followed) -> Content:
+    """The ways on from a finished run."""
+    whole = followed.plan is not None and followed.plan.method.kind == "full"
+    makes = "exports or serves it" if whole else "merges, exports or serves it"
+    return _keyed((RUN["ask"], "asks it"), (RUN["take_away"], makes), HOME)
+
+
 def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]:
     """The key by which a stopped run goes on; of a trial that is still being compared the experiment does it."""
     trial = followed.trial
@@ -115,7 +133,7 @@ def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]
         return []
     last = None if ended.checkpoint else followed.run.last_checkpoint()  # of an earlier worker
     place = "there" if ended.checkpoint else f"step {step_of(last):,}" if last else ""
-    onward = f" goes on from {place}" if trial is None else f" trains it to the end from {place}"
+    onward = f" resumes from {place}" if trial is None else f" trains it to the end from {place}"
     return [(RUN["resume"], "bold $footer-key-foreground"), onward if place else " starts it again"]
 
 

@@ -25,6 +25,7 @@ from loratui.tui.training.curves import (
     lies_on_floor,
     loss_legend,
     loss_picture,
+    loss_title,
     predicted_bytes,
     reading,
     small_picture,
@@ -123,9 +124,9 @@ class TrainingScreen(StepScreen):
 
     def heading(self) -> Content:
         """What is true of this run: one that is over does not go on."""
-        if self.followed is None or not self.followed.status.over:
-            return super().heading()
-        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (ENDED_EXPLANATION, "$text-muted"))
+        ended = self.followed is not None and self.followed.status.over
+        words = self.app.state.apart or (ENDED_EXPLANATION if ended else self.EXPLANATION)
+        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (words, "$text-muted"))
 
     def on_mount(self) -> None:
         self.query_one("#run").display = False
@@ -238,7 +239,7 @@ class TrainingScreen(StepScreen):
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
-        title = f"{one_line(followed.run.name, 80)} · loss{' (log)' if self.log_axis else ''}"
+        title = loss_title(one_line(followed.run.name, 80), self.log_axis, chart.outer_size.width)
         if chart.border_title != title:
             chart.border_title = Content(title).markup
         legend = loss_legend(record, self.log_axis, chosen=self._log_axis is not None, width=chart.size.width)

@@ -29,10 +29,10 @@ def stopping(followed: Followed) -> Stopping:
         return Stopping(words, "ask it all the same", "It was asked to stop, and finishes …")
     if status.state not in BEFORE_STEPS and not first:
         words = "The worker finishes the step in hand, saves a checkpoint and stops."
-        return Stopping(f"{words} {key} goes on from there at any time.", "stop and save", "Stopping after this step …")
+        return Stopping(f"{words} {key} resumes from there at any time.", "stop and save", "Stopping after this step …")
     last = followed.run.last_checkpoint()
     left = (
-        f"What was saved stays: {key} goes on from step {step_of(last):,}."
+        f"What was saved stays: {key} resumes from step {step_of(last):,}."
         if last
         else f"No step was made, so there is no checkpoint: it stays in the list as stopped, and {key} starts it again."
     )

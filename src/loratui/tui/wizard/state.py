@@ -12,7 +12,7 @@ from pathlib import Path
 from loratui.tui.wizard.check import DatasetCheck
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
-from loratui.tui.wizard.draft import DEMO, STEPS, Draft, choices_mark
+from loratui.tui.wizard.draft import DEMO, STEPS, Draft, choices_mark, same_choices
 from loratui.tui.wizard.draft_file import DraftFile
 from loratui.tui.wizard.hardware import Hardware
 from loratui.tui.wizard.missing import Problem, missing
@@ -67,6 +67,14 @@ class WizardState:
                 if problem.blocking:
                     found.append(problem._replace(sentence=f"{where}{problem.sentence}"))
         return found
+
+    @property
+    def apart(self) -> str:
+        """That the steps hold another plan than the one of the run that is shown; empty where they do not."""
+        if not self.run.path or same_choices(self.draft, Draft()):
+            return ""
+        own = self.run.path == self.draft.run and self.draft.run_for == choices_mark(self.draft)
+        return "" if own else "Steps 1 to 5 show the draft; as it is now, it is not this run's."
 
     def done(self, step: str) -> bool:
         """Whether a step was visited and nothing blocks it; of training and playground, whether a run was started for
