@@ -85,8 +85,11 @@ def test_findings_has_a_line_for_each_part(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_list_of_runs_has_the_newest_figures_of_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    parts = [{"path": str(tmp_path / name)} for name in ("english.jsonl", "code.jsonl")]
+    for part in parts:
+        Path(part["path"]).write_text('{"prompt": "a", "completion": "b"}\n')
     mixed = create_run(
-        with_values(Plan(), {"dataset.path": "", "dataset.parts": [{"path": "english.jsonl"}, {"path": "code.jsonl"}]}),
+        with_values(Plan(), {"dataset.path": "", "dataset.parts": parts}),
         "mixed",
     )
     create_run(Plan(), "single")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loratui.core.errors import PlanError, RunError
+from loratui.core.errors import DatasetError, PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.format import printable
@@ -40,8 +40,23 @@ def test_homes(own_home: Path) -> None:
     assert home() == own_home and runs_home() == own_home / "runs" and state_home() == own_home / "state"
 
 
-def test_a_new_run_holds_its_whole_plan() -> None:
-    plan = with_values(Plan(), {"lora.r": 7, "dataset.path": 'a "b".jsonl'})
+def test_a_run_whose_rows_are_gone_is_not_made(tmp_path: Path) -> None:
+    """It was started, failed at its rows, and could never be resumed: its path was looked for in the run's folder."""
+    for values in (
+        {"dataset.path": "gone.jsonl"},
+        {"dataset.eval_path": str(tmp_path / "gone.jsonl")},
+        {"dataset.path": "", "dataset.parts": [{"path": "demo"}, {"path": "gone.jsonl"}]},
+    ):
+        with pytest.raises(DatasetError, match=r"gone\.jsonl: no such file or folder"):
+            create_run(with_values(Plan(), values))
+    assert not runs_home().exists() or not any(runs_home().iterdir())
+    assert create_run(with_values(Plan(), {"dataset.path": "somebody/rows"})).plan().dataset.path == "somebody/rows"
+
+
+def test_a_new_run_holds_its_whole_plan(tmp_path: Path) -> None:
+    rows = tmp_path / 'a "b".jsonl'
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
+    plan = with_values(Plan(), {"lora.r": 7, "dataset.path": str(rows)})
     run = create_run(plan)
     assert run.path.parent == runs_home()
     assert run.plan() == plan

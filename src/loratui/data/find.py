@@ -81,6 +81,17 @@ def lies_here(path: str) -> bool:
         return False
 
 
+def require_findable(path: str) -> None:
+    """DatasetError where a dataset that a plan names is neither on this disk nor called as one of the hub."""
+    if path and not lies_here(path) and not _may_be_of_hub(path):
+        raise _missing(path, without_tilde(path))
+
+
+def _may_be_of_hub(path: str) -> bool:
+    place = without_tilde(path)
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", path)) and not data_kind(place) and not place.parent.is_dir()
+
+
 def _find(path: str, split: str, configuration: str, encoding: str) -> FoundDataset:
     if not path.strip():
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
@@ -96,7 +107,7 @@ def _find(path: str, split: str, configuration: str, encoding: str) -> FoundData
         raise DatasetError(f"it cannot be looked at: {error.strerror or error}.", where=path) from error
     except ValueError as error:
         raise DatasetError(f"this cannot be a path: {error}.", where=repr(path)) from error
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not data_kind(place) and not place.parent.is_dir():
+    if _may_be_of_hub(path):
         return _of_hub(path, split, configuration)
     raise _missing(path, place)
 
@@ -162,7 +173,8 @@ def _missing(path: str, place: Path) -> DatasetError:
     folder = place.parent
     if not folder.is_dir():
         return DatasetError("no such file or folder.", where=path, hint=f"There is no folder {folder} either.")
-    names = sorted(item.name for item in folder.iterdir() if item.is_dir() or data_kind(item) not in ("", "unknown"))
+    seen = [item for item in folder.iterdir() if not item.name.startswith(".")]
+    names = sorted(item.name for item in seen if item.is_dir() or data_kind(item) not in ("", "unknown"))
     meant = near(place.name, names, 3)
     shown = folder if str(folder) != "." else "this folder"
     if meant:

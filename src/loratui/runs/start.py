@@ -15,9 +15,10 @@ from pathlib import Path
 
 from loratui.child_process import start_detached
 from loratui.core.errors import LoratuiError, RunError
-from loratui.core.mix import named_paths, with_paths
+from loratui.core.mix import named_paths, sections_of, with_paths
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml
+from loratui.data.find import require_findable
 from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.format import plain_letters
 from loratui.models.adapter import read_adapter, require_fit
@@ -65,9 +66,12 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in
     `runs_home()`.
 
-    Raises RunError when the directory is in use, cannot be made, or the disk is full; PlanError where an adapter that
-    is to be trained further has another shape.
+    Raises RunError when the directory is in use, cannot be made, or the disk is full; DatasetError where the rows are
+    gone; PlanError where an adapter that is to be trained further has another shape.
     """
+    for section in sections_of(plan.dataset):
+        require_findable(section.path)
+        require_findable(section.eval_path)
     if plan.lora.adapter:
         require_undamaged(without_tilde(plan.lora.adapter).absolute())
         require_fit(plan, read_adapter(plan.lora.adapter))
