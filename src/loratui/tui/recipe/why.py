@@ -32,11 +32,19 @@ def proposed_words(proposal: Proposal, key: str) -> str:
     return "" if reason is None or reason.value == proposal.plan.get(key) else value_words(key, reason.value)
 
 
-def rule_words(key: str, value: Any) -> str:
-    """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none."""
+def rule_words(key: str, value: Any, proposed: Any = None) -> str:
+    """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none.
+
+    proposed: of a learning rate, why that one differs is told.
+    """
     if value is None:
         return ""
     unit = unit_of(key, value)
+    if key == "training.learning_rate" and proposed is not None and proposed != value:
+        return (
+            f"So {value_words(key, proposed)} is proposed; the guides' rule of thumb, {value_words(key, value)}, is "
+            "the same for all models."
+        )
     return f"The guides' rule of thumb says {value_words(key, value)}{f' {unit}' if unit else ''}."
 
 
@@ -85,7 +93,7 @@ def why_lines(proposal: Proposal, key: str, prices: str, width: int, height: int
     pairs = [("memory", prices)]
     if reason is not None:
         proposed = proposed_words(proposal, key)
-        rule = f" {said}" if (said := rule_words(key, reason.rule_of_thumb)) else ""
+        rule = f" {said}" if (said := rule_words(key, reason.rule_of_thumb, reason.value)) else ""
         instead = proposal.instead(key)
         price = f" ({instead.cost})" if instead else ""
         before = f"Proposed: {proposed}{price}. " if proposed else ""
