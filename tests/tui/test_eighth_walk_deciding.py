@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pictured import until
-from wizard import model_folder, screen_text, settled, wizard
+from wizard import dataset_file, machine, model_folder, screen_text, settled, wizard
+
+from loratui.machine.detect import detect_machine
+from loratui.tui.recipe.why import why_lines
+from loratui.tui.wizard.change import value_words
 
 SMALL = (80, 24)
 
@@ -47,3 +53,98 @@ async def test_enter_is_named_by_the_line_under_the_cursor(tmp_path: Path) -> No
         await until(pilot, lambda: "enter Next" in screen_text(app).splitlines()[-1])
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.name == "dataset")
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 36)])
+async def test_memory_without_a_dataset_is_told_as_a_guess(tmp_path: Path, size: tuple[int, int]) -> None:
+    """2.15 GiB stood there for a model of 4 MiB as if it were known, and 0.72 once there were rows."""
+    app = wizard(tmp_path, screen="model", chosen=False)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        app.choose_model(str(model_folder(tmp_path / "little-1b")))
+        await until(pilot, "no data yet: ")
+        app.choose_dataset(str(dataset_file(tmp_path / "questions.jsonl")))
+        await until(pilot, lambda: "no data yet" not in screen_text(app) and "GiB left" in screen_text(app))
+
+
+async def test_what_a_dataset_does_to_memory_agrees_with_the_figures_once_its_rows_are_counted(tmp_path: Path) -> None:
+    """ "memory −1.45 GiB" stayed beside 2.15 and then 0.72: it was that of the guessed lengths."""
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        app.choose_model(str(model_folder(tmp_path / "little-1b")))
+        await until(pilot, lambda: app.state.plan.proposal is not None)
+        before = app.state.plan.proposal
+        app.choose_dataset(str(dataset_file(tmp_path / "questions.jsonl")))
+        await until(pilot, lambda: app.state.dataset.view is not None)
+        await settled(pilot)
+        assert before is not None and before.data.supposed
+        view = app.state.dataset.view
+        assert view is not None
+        change = app.state.plan.change
+        assert change is not None and change.followed
+        told = " ".join(screen_text(app).split())
+        assert f"also {len(change.followed)} values on Recipe" in told or "also " + change.followed[0] in told
+        exact = replace(view.facts, lengths=tuple(length + 1 for length in view.facts.lengths), exact=True)
+        app.state.dataset.take_exact(exact)
+        await settled(pilot)
+        now, change = app.state.plan.proposal, app.state.plan.change
+        assert now is not None and change is not None and now.data.exact and change.cause.startswith("Dataset none")
+        assert change.moves.memory_bytes == now.memory.total_bytes - before.memory.total_bytes
+
+
+async def test_holding_a_value_is_in_the_footer_before_trying_several(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        keys = (await until(pilot, "h Hold")).splitlines()[-1]
+        assert keys.index("h Hold") < keys.find("V Try values") or "V Try values" not in keys
+
+
+def test_the_way_to_a_cluster_is_a_note_that_may_be_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "This looks like a login node" scared somebody who only wanted to train on the processor."""
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+    found = detect_machine(tmp_path)
+    if found.gpus:
+        pytest.skip("there is a GPU here")
+    note = next(note for note in found.notes if "slurm" in note)
+    assert "cluster.engine=slurm" in note and note.endswith("To train on this machine, ignore this.")
+
+
+async def test_notes_stand_below_what_the_machine_is(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    app.state.hardware.take(replace(machine(0), notes=("A note of it.",)))
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        text = await until(pilot, "A note of it.")
+        assert text.index("of disk free") < text.index("A note of it.")
+
+
+async def test_a_learning_rate_is_told_with_which_is_proposed_and_why_the_other_differs(tmp_path: Path) -> None:
+    """ "The published formula gives 0.0043 … The guides' rule of thumb says 2e-4": which is to be believed?"""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        key = "training.learning_rate"
+        reason = proposal.recommendations[key]
+        assert reason.value != reason.rule_of_thumb
+        told = " ".join(line.plain for line in why_lines(proposal, key, "", 76, 20))
+        assert f"So {value_words(key, reason.value)} is proposed" in told
+        assert f"{value_words(key, reason.rule_of_thumb)}, is the same for all models." in told
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(0, "│ gradient checkpointing o"), (2, "│ grad. checkpointing o")])
+async def test_beside_checkpoints_it_is_gradient_checkpointing(tmp_path: Path, gpus: int, said: str) -> None:
+    """ "checkpointing off" stood above "10 checkpoints"."""
+    app = wizard(tmp_path, screen="review", gpus=gpus)
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        card = (await until(pilot, said)).split(said)[1].splitlines()[0]
+        assert "…" not in card and ("rehearsed" in card) == bool(gpus)
