@@ -148,3 +148,32 @@ async def test_beside_checkpoints_it_is_gradient_checkpointing(tmp_path: Path, g
         await settled(pilot)
         card = (await until(pilot, said)).split(said)[1].splitlines()[0]
         assert "…" not in card and ("rehearsed" in card) == bool(gpus)
+
+
+@pytest.mark.parametrize("preset", ["auto", "speed", "rules-of-thumb"])
+async def test_what_a_preset_is_ends_with_a_whole_word(tmp_path: Path, preset: str) -> None:
+    """ "Everything calculated from the model, the data and th…" """
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        app.state.choices.set_preset(preset)
+        await settled(pilot)
+        description = app.state.plan.presets[preset].description
+        shown = next(line for line in screen_text(app).splitlines() if " preset " in line).strip()
+        told = shown[shown.index(description[:12]) :]
+        begun = told.removesuffix(" …")
+        assert told == description or (begun != told and description.startswith(f"{begun} "))
+
+
+async def test_of_choices_another_is_told_and_of_amounts_a_higher_and_a_lower(tmp_path: Path) -> None:
+    """ "up" and "down" stood before the names of other methods."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        for key, words in (("method.kind", {"or"}), ("lora.r", {"higher", "lower"})):
+            beside = {line.plain[:9].strip() for line in why_lines(proposal, key, "", 100, 30)}
+            assert words <= beside and not beside & {"up", "down"}, beside
+        whole, cut = (why_lines(proposal, "lora.r", "", 76, height) for height in (30, 5))
+        assert len(cut) < len(whole) and cut[-1].plain.endswith(" …"), "what is left out is marked"

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.core.plan_text import allowed, parse_setting
 from loratui.format import one_line
+from loratui.tui.common.text import whole_words
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
@@ -151,12 +152,10 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         held = len(state.draft.held)
         yours = (f" · {by_hand} set by you" if by_hand else "") + (f" · {held} held" if held else "")
         line = self.query_one("#preset-line", Static)
-        content = Content.assemble(
-            ("preset  ", "$text-muted"),
-            (one_line(name, 40), "bold"),
-            (yours, "$accent"),
-            ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
-        )
+        content = Content.assemble(("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"))
+        room = (line.content_size.width or self.size.width - 6) - len(content) - 3
+        words = whole_words(one_line(preset.description if preset else "", 200), room)
+        content = Content.assemble(content, (f"   {words}", "$text-muted"))
         if line.content != content:
             line.update(content, layout=False)
 
