@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 from pictured import until
+from test_dataset_panels import PROBLEMS, checked, result
 from wizard import dataset_file, machine, model_folder, screen_text, settled, wizard
 
 from loratui.machine.detect import detect_machine
+from loratui.tui.dataset.facts import text_words
+from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.why import why_lines
 from loratui.tui.wizard.change import value_words
+from loratui.tui.wizard.check import Check
 
 SMALL = (80, 24)
 
@@ -177,3 +181,44 @@ async def test_of_choices_another_is_told_and_of_amounts_a_higher_and_a_lower(tm
             assert words <= beside and not beside & {"up", "down"}, beside
         whole, cut = (why_lines(proposal, "lora.r", "", 76, height) for height in (30, 5))
         assert len(cut) < len(whole) and cut[-1].plain.endswith(" …"), "what is left out is marked"
+
+
+async def test_what_is_proposed_instead_keeps_its_word_and_holding_is_told_once(tmp_path: Path) -> None:
+    """ "was 0.0026" turned to "proposed: 0.0026" with the next change; "Rank is held" stood above "Rank held at 16"."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        fields = app.screen.query_one(FieldList)
+        fields.go_to("training.learning_rate")
+        await pilot.press("enter", *"0.001", "enter")
+        await settled(pilot)
+
+        def line() -> str:
+            return next(line for line in screen_text(app).splitlines() if " Learning rate  " in line and "mine" in line)
+
+        await until(pilot, lambda: "proposed: " in line())
+        assert "was " not in line() and " · 1 mine" in screen_text(app) and "set by you" not in screen_text(app)
+        fields.go_to("lora.r")
+        await pilot.press("h")
+        text = await until(pilot, "Rank held at ")
+        assert "proposed: " in line() and "h lets it go" in text and "is held" not in text
+
+
+async def test_faults_are_offered_where_there_are_any(tmp_path: Path) -> None:
+    """ "e Problems" stood beside "no problem found", and "▸ ▲ 64 maximum" looked like a warning."""
+    app = checked(tmp_path)
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        app.state.check.take(Check(app.state.check.key(), result=result(problems=[], problem_counts={})))
+        await until(pilot, lambda: "e Problems" not in screen_text(app).splitlines()[-1])
+        text = screen_text(app)
+        assert " maximum" in text and "▸ ▲" not in text
+        app.state.check.take(Check(app.state.check.key(), result=result(**PROBLEMS)))
+        await until(pilot, lambda: "e Problems" in screen_text(app).splitlines()[-1])
+
+
+def test_the_characters_that_are_learnt_are_told_with_what_they_are_a_share_of() -> None:
+    """ "9% of the tokens learnt" and "15.0% learnt" stood three lines apart."""
+    kinds = ("learnt", "shown", "cut", "reading", "template", "unused")
+    found = {"characters": {"source": 1000, **dict.fromkeys(kinds, 0), "learnt": 150, "shown": 850}}
+    assert text_words(found, 64) == "the rows' own 1,000 characters: 15.0% learnt, 85.0% only shown"
