@@ -66,7 +66,8 @@ async def test_memory_without_a_dataset_is_told_as_a_guess(tmp_path: Path, size:
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         app.choose_model(str(model_folder(tmp_path / "little-1b")))
-        await until(pilot, "no data yet: ")
+        shown = await until(pilot, "no data yet: ")
+        assert " GiB " in shown[shown.index("no data yet: ") :].splitlines()[0].split("✓")[0]
         app.choose_dataset(str(dataset_file(tmp_path / "questions.jsonl")))
         await until(pilot, lambda: "no data yet" not in screen_text(app) and "GiB left" in screen_text(app))
 

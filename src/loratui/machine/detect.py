@@ -50,7 +50,7 @@ def snapshot(
             notes.append(
                 f"To train on a GPU of {scheduler}: "
                 + (
-                    "`loratui train PLAN --set cluster.engine=slurm` submits the plan as a job."
+                    "`loratui train PLAN --set cluster.engine=slurm` submits it as a job."
                     if scheduler == "slurm"
                     else f"plan here for that GPU, then start `loratui train PLAN` in a job ({submitter})."
                 )

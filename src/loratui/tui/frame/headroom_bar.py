@@ -279,7 +279,7 @@ class HeadroomBar(Static):
         whole = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
         least = f"{in_gib(view.total)} of {LIMIT}{in_gib(view.budget)}"
         rest = width - len(words) - 4
-        guessed = [f"{NO_DATA}: {one}" for one in (whole, least)] if proposal.data.supposed else []
+        guessed = [f"{NO_DATA}: {one}" for one in (whole, f"{least} GiB", least)] if proposal.data.supposed else []
         numbers = next((one for one in (*guessed, whole, least) if rest - len(one) >= LEAST_BAR), "")
         room = max(LEAST_BAR, rest - len(numbers))
         parts, outside = legend(view, width)
