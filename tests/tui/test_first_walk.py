@@ -102,7 +102,7 @@ async def test_model_tells_what_enter_does_and_begins_anew_on_the_next_visit(tmp
     app = wizard(tmp_path, screen="model", demo=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert "enter Choose" in screen_text(app).splitlines()[-1]
+        assert "enter Next" in screen_text(app).splitlines()[-1]
         await pilot.press("enter")
         await settled(pilot)
         await pilot.press("ctrl+p")

@@ -86,7 +86,7 @@ async def test_the_lengths_are_a_picture_on_dataset_while_guessed_too(tmp_path: 
         assert "┊" in bars or size[1] == 24, "a line stands at the maximum length"
         app.state.choices.set_value("training.max_length", 4096)
         await pilot.pause()
-        assert "▸ ▲ 4,096" in screen_text(app), "a maximum length beyond all rows is told, too"
+        assert "▸ 4,096 maximum" in screen_text(app), "a maximum length beyond all rows is told, too"
         assert app.screen.query_one("#row").size.height >= 4, "the rows keep their room"
 
 

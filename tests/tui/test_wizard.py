@@ -446,7 +446,7 @@ async def test_a_refused_value_leaves_the_plan_as_it_was(tmp_path: Path, way: st
         await pilot.press("enter", *"1e99")
         await settled(pilot)
         assert "✗ takes a number above 0" in screen_text(app)
-        assert "Epochs 3 → 1" not in screen_text(app) and "set by you" not in screen_text(app)
+        assert "Epochs 3 → 1" not in screen_text(app) and "1 mine" not in screen_text(app)
         await pilot.press(way)
         await settled(pilot)
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan == before.plan

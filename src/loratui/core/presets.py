@@ -33,9 +33,7 @@ class Preset:
     """What a person should know of it, e.g. what did not carry over from another tool's file."""
 
 
-AUTO = Preset(
-    "auto", "Automatic", "Everything calculated from the model, the data and the machine, by the best evidence."
-)
+AUTO = Preset("auto", "Automatic", "Calculated from the model, the data and the machine.")
 
 
 def preset_from_toml(text: str, where: str) -> Preset:

@@ -48,13 +48,13 @@ def snapshot(
         if submitter:
             scheduler = SUBMITTERS[submitter]
             notes.append(
-                f"This looks like a login node of {scheduler}: its GPUs are given to jobs. "
+                f"To train on a GPU of {scheduler}: "
                 + (
-                    "Write a plan here; `loratui train PLAN --set cluster.engine=slurm` submits it as a job."
+                    "`loratui train PLAN --set cluster.engine=slurm` submits it as a job."
                     if scheduler == "slurm"
-                    else "Plan here for the GPU that the job will have, then start `loratui train PLAN` in a job "
-                    f"({submitter})."
+                    else f"plan here for that GPU, then start `loratui train PLAN` in a job ({submitter})."
                 )
+                + " To train on this machine, ignore this."
             )
     return Machine(
         host=read_host(runs_path),

@@ -207,7 +207,7 @@ USES: dict[str, tuple[Use, ...]] = {
 FOOTERS: dict[str, tuple[str, ...]] = {
     "model": ("next", "search_hub", "browse"),
     "dataset": ("next", "check", "fix", "browse", "columns", "problems", "tokens", "lengths", "write", "demo", "mix"),
-    "recipe": ("next", "fit", "vary", "nudge(1)", "more(True)", "more(False)", "undo", "reset", "hold", "preset"),
+    "recipe": ("next", "fit", "hold", "vary", "nudge(1)", "more(True)", "more(False)", "undo", "reset", "preset"),
     "review": ("next", "fit", "everything", "queue", "write"),
     "training": (
         "act('stop')",

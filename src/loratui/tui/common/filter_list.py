@@ -34,20 +34,39 @@ class Item(NamedTuple):
     disabled: bool = False
 
 
+ENTERS = {"choose": "Choose", "next": "Next", "look": "Look for it"}
+"""What enter does now, as the footer names it."""
+ENTER_KEYS: list[BindingType] = [
+    Binding("enter", f"enter('{does}')", label, key_display="enter", tooltip=ENTER) for does, label in ENTERS.items()
+]
+
+
 class Field(Input):
     """The filter; enter takes the line under the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Choose", key_display="enter", tooltip=ENTER),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = ENTER_KEYS
+    does = "choose"
+
+    async def action_enter(self, does: str) -> None:
+        """As the footer names it."""
+        await self.action_submit()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "enter" or parameters == (self.does,)
 
 
 class Options(OptionList):
     """The lines."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Choose", key_display="enter", tooltip=ENTER),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = ENTER_KEYS
+    does = "choose"
+
+    def action_enter(self, does: str) -> None:
+        """As the footer names it."""
+        self.action_select()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "enter" or parameters == (self.does,)
 
 
 class FilterList(Vertical):
@@ -94,14 +113,21 @@ class FilterList(Vertical):
         empty: str = "Nothing matches.",
         head: Callable[[int], Content] | None = None,
         unlisted: Callable[[str], str] = lambda typed: "",
+        goes_on: Callable[[str], bool] = lambda key: False,
+        looks: bool = False,
     ) -> None:
-        """unlisted: what enter does with a text that no line has, in words; `empty` stands where that is nothing."""
+        """unlisted: what enter does with a text that no line has, in words; `empty` stands where that is nothing.
+        goes_on: whether enter on this line, or typed text, leads on, as that is chosen already.
+        looks: whether enter looks elsewhere for a text that no line has.
+        """
         super().__init__(id=id, classes="filter-list")
         self.draw = draw
         self.placeholder = placeholder
         self.empty = empty
         self.head = head
         self.unlisted = unlisted
+        self.goes_on = goes_on
+        self.looks = looks
         self.items: list[Item] = []
         self._width = 0
 
@@ -184,6 +210,17 @@ class FilterList(Vertical):
             else next((n for n, option in enumerate(shown) if not option.disabled), None)
         )
         options.highlighted = place
+        self._name_enter()
+
+    def _name_enter(self) -> None:
+        """Have the footer name what enter does now, in the filter and in the list."""
+        key, typed = self.highlighted_key, self.typed
+        listed = "next" if key and self.goes_on(key) else "choose"
+        field, options = self.query_one(Field), self.query_one(Options)
+        written = listed if not typed else "next" if self.goes_on(typed) else "look" if self.looks else "choose"
+        if (field.does, options.does) != (written, listed):
+            field.does, options.does = written, listed
+            self.refresh_bindings()
 
     def room(self) -> int:
         """Columns of one line."""
@@ -264,6 +301,7 @@ class FilterList(Vertical):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
+        self._name_enter()
         if event.option.id:
             self.post_message(self.Highlighted(self, event.option.id))
 

@@ -41,6 +41,16 @@ def wrap(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
+def whole_words(line: str, width: int) -> str:
+    """One line in at most `width` columns, cut between words with a mark; empty where not even one fits."""
+    from rich.cells import cell_len
+
+    if cell_len(line) <= width:
+        return line
+    first = wrap(line, width - 2)[0] if width > 2 else ""
+    return f"{first} …" if line.startswith(f"{first} ") and first else ""
+
+
 def wrapped(content: Content, width: int) -> list[Content]:
     """Content cut at blanks into lines of at most `width` columns, each with its colours."""
     text, at, lines = content.plain, 0, []

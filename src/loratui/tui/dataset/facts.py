@@ -133,7 +133,8 @@ def text_words(result: dict[str, Any], max_length: int) -> str:
     """
     characters = result.get("characters", {})
     if not characters.get("source") or counted_at(result, max_length) == max_length:
-        return characters_words(characters)
+        words = characters_words(characters)
+        return f"the rows' own {words}" if words else ""
     cut = rows_cut(result, max_length)
     if not cut:
         return f"{characters['source']:,} characters: none is cut off at {max_length:,} tokens"

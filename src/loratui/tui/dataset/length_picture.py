@@ -39,7 +39,7 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
         basis = "" if check.now.result is not None else "of the rows counted so far"
     else:
         basis = "" if proposal.data.exact else "guessed from characters"
-    beyond = f"▸ ▲ {limit:,} maximum"
+    beyond = f"▸ {limit:,} maximum"
     room = max(20, width - LABEL - (len(basis) + 2 if basis else 0) - len(beyond) - 2)
     if found is not None:
         edges, counts = tuple(found["histogram"]["edges"]), tuple(found["histogram"]["counts"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input
 
@@ -23,6 +24,10 @@ class PathField(Input):
     """Shows which dataset is chosen, and takes another path."""
 
     app: LoratuiApp
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Take it", key_display="enter", tooltip="Take what is written as the dataset"),
+    ]
 
     def __init__(self) -> None:
         super().__init__(placeholder="a file, a folder, or the id of a hub dataset", id="path", select_on_focus=False)

@@ -335,7 +335,7 @@ class DatasetScreen(TypedPathScreen):
         if action == "cancel":
             return self.query_one("#path").has_focus or bool(self.app.state.check.now.progress)
         if action == "problems":
-            return dataset.view is not None
+            return self.app.state.check.faulty
         if action == "demo":  # no letter that slipped in takes other rows than those that were chosen
             return dataset.view is None
         if action == "mix":

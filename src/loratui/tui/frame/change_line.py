@@ -64,7 +64,7 @@ def _shorter_and_shorter(change: Change) -> Iterator[list[tuple[str, str]]]:
         more = len(followed) - max(0, shown)
         rest = [*followed[: max(0, shown)]]
         if more and shown >= 0:
-            rest.append(f"{more} more" if shown else f"{more} more value{'s' if more > 1 else ''}")
+            rest.append(f"{more} more" if shown else f"{more} value{'s' if more > 1 else ''} on Recipe")
         pieces = [(change.cause, "bold $accent")] if change.cause else []
         if rest:
             pieces.append((f"also {', '.join(rest)}", "$foreground"))

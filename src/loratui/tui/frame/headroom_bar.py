@@ -130,10 +130,13 @@ TOGETHER = {
 """What stands together where there is hardly room, under the glyph of its first part."""
 TOGETHER_NAMES = {"adapter": "trained", "activations": "activ.+logits"}
 """`trained` is a sum that no single part has the name of; BAR_HELP says of which."""
+NO_DATA = "no data yet"
+"""Says of a figure that it is a guess, from rows that are only supposed."""
 BAR_HELP = (
     "The memory bar is what a training would take of the device, up to the limit (┃), part by part: weights, adapter, "
     "gradients (grad.), what the optimizer keeps (optim.), activations (activ.), logits, overhead. In terminals below "
-    'some 120 columns "trained" is adapter, gradients and optimizer together; below 80 the largest parts stand alone.'
+    'some 120 columns "trained" is adapter, gradients and optimizer together; below 80 the largest parts stand alone. '
+    f'"{NO_DATA}" says that it is a guess, from 1,000 rows that are only supposed: the dataset moves it.'
 )
 """For F1 of each screen with the bar."""
 SMALL = 4 * 2**30
@@ -272,11 +275,12 @@ class HeadroomBar(Static):
             )
         view = memory_view(proposal)
         words, color = verdict(view)
-        about = "about " if self.app.state.check.doubt else ""
+        about = "about " if self.app.state.check.doubt or proposal.data.supposed else ""
         whole = f"{about}{taken_words(view)} of {LIMIT}{in_gib(view.budget)} GiB"
         least = f"{in_gib(view.total)} of {LIMIT}{in_gib(view.budget)}"
         rest = width - len(words) - 4
-        numbers = next((one for one in (whole, least) if rest - len(one) >= LEAST_BAR), "")
+        guessed = [f"{NO_DATA}: {one}" for one in (whole, f"{least} GiB", least)] if proposal.data.supposed else []
+        numbers = next((one for one in (*guessed, whole, least) if rest - len(one) >= LEAST_BAR), "")
         room = max(LEAST_BAR, rest - len(numbers))
         parts, outside = legend(view, width)
         first = Content.assemble(

@@ -205,8 +205,8 @@ class MachineScreen(StepScreen):
         pieces = [
             Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground")) for problem in problems
         ]
-        pieces += [Content(one_line(note, 400)) for note in notes]
         pieces.append(Content(text).stylize("$text-muted"))
+        pieces += [Content(one_line(note, 400)).stylize("$text-muted") for note in notes]
         # F1 tells it, too: on a low screen the cards come first.
         self.HELP_TEXT = "\n\n".join((MachineScreen.HELP_TEXT, *(piece.plain for piece in pieces)))  # type: ignore[misc]
         content = self._fitted(pieces)

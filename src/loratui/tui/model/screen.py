@@ -45,6 +45,12 @@ RESTING_SECONDS = 0.15
 """How long the cursor stays on a model before its methods are weighed."""
 
 
+def unlisted_words(typed: str) -> str:
+    """What enter does with a text that no line has, where it looks like a path or a hub id; else empty."""
+    looks = "/" in typed.removeprefix("/") or typed.startswith(("~", "."))
+    return "Not in the list. enter looks for it as a folder's path or a hub id." if looks else ""
+
+
 class ModelScreen(StepScreen):
     """A list of models with parameters, size on disk, and whether full, LoRA and QLoRA training fit."""
 
@@ -78,6 +84,9 @@ class ModelScreen(StepScreen):
                 id="models",
                 empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
                 head=self._head,
+                unlisted=unlisted_words,
+                goes_on=self.app.state.model.is_chosen,
+                looks=True,
             )
             yield Static(id="model-methods", classes="box")
         yield Static(id="model-details")

@@ -17,6 +17,7 @@ from loratui.format import harmless
 from loratui.tui.common.help import HelpScreen, term_line
 from loratui.tui.common.text import wrap
 from loratui.tui.recipe.rows import value_and_unit
+from loratui.tui.recipe.why import direction_words
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
@@ -83,7 +84,10 @@ def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
     ]
     moving = [
         _pair(word, harmless(text), "", width)
-        for word, text in (("up", reason.up), ("down", reason.down), ("disagreement", reason.disagreement))
+        for word, text in (
+            *zip(direction_words(key), (reason.up, reason.down), strict=True),
+            ("disagreement", reason.disagreement),
+        )
         if text
     ]
     return [

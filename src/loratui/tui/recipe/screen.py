@@ -14,6 +14,7 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.core.plan_text import allowed, parse_setting
 from loratui.format import one_line
+from loratui.tui.common.text import whole_words
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
@@ -149,14 +150,12 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         name = preset.title if preset else state.draft.preset
         by_hand = sum(1 for key in state.draft.by_hand if not key.startswith("dataset."))
         held = len(state.draft.held)
-        yours = (f" · {by_hand} set by you" if by_hand else "") + (f" · {held} held" if held else "")
+        yours = (f" · {by_hand} mine" if by_hand else "") + (f" · {held} held" if held else "")
         line = self.query_one("#preset-line", Static)
-        content = Content.assemble(
-            ("preset  ", "$text-muted"),
-            (one_line(name, 40), "bold"),
-            (yours, "$accent"),
-            ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
-        )
+        content = Content.assemble(("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"))
+        room = (line.content_size.width or self.size.width - 6) - len(content) - 3
+        words = whole_words(one_line(preset.description if preset else "", 200), room)
+        content = Content.assemble(content, (f"   {words}", "$text-muted"))
         if line.content != content:
             line.update(content, layout=False)
 
@@ -360,7 +359,7 @@ class RecipeScreen(ShowingScreen, FindingScreen):
             except LoratuiError as error:
                 self.say(error.sentence, "error")
             else:
-                self.say(f"{title(key)} is held: nothing else moves it; h lets it go.", "done")
+                self.say("Nothing else moves it now; h lets it go.", "done")
 
     def action_reset_all(self) -> None:
         """Take all proposed values."""

@@ -9,7 +9,7 @@ from textual.content import Content
 from loratui.core.plan_text import fields
 from loratui.format import lowered, one_line, signed_size
 from loratui.tui.common.text import wrap
-from loratui.tui.recipe.fields import neighbours, unit_of
+from loratui.tui.recipe.fields import kind_of, neighbours, unit_of
 from loratui.tui.wizard.change import move_words, value_words
 
 if TYPE_CHECKING:
@@ -32,12 +32,25 @@ def proposed_words(proposal: Proposal, key: str) -> str:
     return "" if reason is None or reason.value == proposal.plan.get(key) else value_words(key, reason.value)
 
 
-def rule_words(key: str, value: Any) -> str:
-    """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none."""
+def rule_words(key: str, value: Any, proposed: Any = None) -> str:
+    """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none.
+
+    proposed: of a learning rate, why that one differs is told.
+    """
     if value is None:
         return ""
     unit = unit_of(key, value)
+    if key == "training.learning_rate" and proposed is not None and proposed != value:
+        return (
+            f"So {value_words(key, proposed)} is proposed; the guides' rule of thumb, {value_words(key, value)}, is "
+            "the same for all models."
+        )
     return f"The guides' rule of thumb says {value_words(key, value)}{f' {unit}' if unit else ''}."
+
+
+def direction_words(key: str) -> tuple[str, str]:
+    """What stands before a reason's `up` and `down`: of choices, which have no order, that it is another one."""
+    return ("or", "or") if kind_of(key) in ("choice", "flag") else ("higher", "lower")
 
 
 def price_words(plan: ProposedPlan, key: str) -> str:
@@ -85,12 +98,13 @@ def why_lines(proposal: Proposal, key: str, prices: str, width: int, height: int
     pairs = [("memory", prices)]
     if reason is not None:
         proposed = proposed_words(proposal, key)
-        rule = f" {said}" if (said := rule_words(key, reason.rule_of_thumb)) else ""
+        rule = f" {said}" if (said := rule_words(key, reason.rule_of_thumb, reason.value)) else ""
         instead = proposal.instead(key)
         price = f" ({instead.cost})" if instead else ""
         before = f"Proposed: {proposed}{price}. " if proposed else ""
         lines.append(Content(f"{before}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
-        pairs += [("up", reason.up), ("down", reason.down), ("formula", reason.formula)]
+        higher, lower = direction_words(key)
+        pairs += [(higher, reason.up), (lower, reason.down), ("formula", reason.formula)]
     for word, text in pairs:
         if text:
             first, *more = wrap(one_line(text, 400), max(20, width - WORD))
@@ -102,6 +116,8 @@ def why_lines(proposal: Proposal, key: str, prices: str, width: int, height: int
     for entry in _entries(lines):
         used += sum(len(wrap(line.plain, width)) for line in entry)
         if used > height and shown:
+            if len(shown[-1]) + 2 <= width:  # so that nobody takes it for all
+                shown[-1] = Content.assemble(shown[-1], (" …", "$text-muted"))
             break
         shown += entry
     return shown

@@ -161,7 +161,8 @@ def _on(proposal: Proposal) -> Card:
     view = memory_view(proposal)
     words, color = verdict(view)
     took = time_span(proposal)
-    first = "rehearsed first · " if device.kind == "gpu" and not device.simulated else ""
+    recomputed = f"checkpointing {'on' if training.checkpointing else 'off'}"
+    rehearsed = device.kind == "gpu" and not device.simulated
     return Card(
         "on what",
         "machine",
@@ -172,7 +173,7 @@ def _on(proposal: Proposal) -> Card:
             *_plain(
                 f"takes {took}" if took else "time not known here",
                 together_words(proposal),
-                f"{first}checkpointing {'on' if training.checkpointing else 'off'}",
+                f"grad. {recomputed}, rehearsed" if rehearsed else f"gradient {recomputed}",
             ),
         ),
     )

@@ -67,6 +67,12 @@ class Change(NamedTuple):
         memory = f"memory {signed_size(self.moves.memory_bytes)}" if self.moves.memory_bytes else ""
         return ", ".join(part for part in (memory, self.moves.time) if part)
 
+    def as_it_came(self, before: Proposal, now: Proposal) -> Change:
+        """The same change, with what it did to memory and time by figures that are exact now."""
+        from loratui.core.moves import moves
+
+        return self._replace(moves=moves(before, now, [move.key for move in self.moves.asked]))
+
 
 def change_between(before: Standing, now: Standing, found: str = "") -> Change | None:
     """What moved between two standings; None where nobody asked for anything and no key of the plan moved.

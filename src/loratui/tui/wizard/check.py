@@ -67,6 +67,14 @@ class DatasetCheck:
         return counted_at(result, now) != now and rows_cut(result, now) > 0
 
     @property
+    def faulty(self) -> bool:
+        """Whether rows are at fault, or left out for it: as the check found, before it in the first rows."""
+        view, result = self._dataset.view, self.now.result
+        if result is None or view is None:
+            return view is not None and any(row.problem is not None for row in view.preview.rows)
+        return bool(problems_found(result) or result.get("left_out_by"))
+
+    @property
     def doubt(self) -> str:
         """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CARD_MOVES, HOST_MOVES = 0.005, 0.05
 """Shares of the device's memory by which what is free must move before the plan is computed anew."""
 
+COUNTED = "The rows were counted"
+"""A finding that only makes what was guessed exact."""
+
 
 class ProposedPlan:
     """Owner of the proposal. It follows every change of what it rests on at once, and publishes `changed`.
@@ -39,6 +42,8 @@ class ProposedPlan:
         self._proposal: Proposal | None = None
         self._problem = ""
         self._change: Change | None = None
+        self._changed_from: Proposal | None = None
+        """What the change was compared with."""
         self._standing: Standing | None = None
         """What the next change is compared with: what was settled last."""
         self._editing = self._waiting = False
@@ -55,7 +60,7 @@ class ProposedPlan:
             signal.subscribe(self._follow_person)
         model.changed.subscribe(lambda: self._follow("The model was read"))
         dataset.changed.subscribe(lambda: self._follow("The dataset was read"))
-        dataset.counted.subscribe(lambda: self._follow("The rows were counted"))
+        dataset.counted.subscribe(lambda: self._follow(COUNTED))
         hardware.looked.subscribe(self._follow_machine)
         hardware.preset_values = dataset.preset_values = lambda: self.preset.values if self.preset is not None else {}
 
@@ -213,7 +218,9 @@ class ProposedPlan:
         if self._standing is not None:
             change = change_between(self._standing, now, found)
             if change is not None:
-                self._change = change
+                self._change, self._changed_from = change, self._standing.proposal
+            elif found == COUNTED and self._change is not None and self._changed_from is not None:
+                self._change = self._change.as_it_came(self._changed_from, now.proposal)
         if not self._editing and not self._reading:
             self._standing = now
 
