@@ -414,7 +414,7 @@ async def test_scoring_is_stopped_by_esc_and_says_that_answers_are_kept(run: Run
         await pilot.press("ctrl+g")
         await until(pilot, "How many of ")
         await pilot.press("enter")
-        await until(pilot, "esc stops; they are kept.")
+        await until(pilot, "esc stops; answered rows are kept.")
         await pilot.press("escape")
         await until(pilot, "Stopped. What was answered is kept: ^g goes on.")
         await pilot.press(*"hello", "enter")
@@ -459,7 +459,8 @@ async def test_a_score_tells_at_once_of_how_many_rows(run: Run, monkeypatch: pyt
         await pilot.press("ctrl+g")
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("backspace", "7", "enter")
-        await until(pilot, "base: 0 of 2 held-out rows … esc stops")
+        await until(pilot, "base: 0 of 2 rows answered … esc stops; answered rows are kept.")
+        await until(pilot, lambda: re.search(r"rows answered, [1-9]\d* s … esc stops", shown(app)) is not None)
 
 
 async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is(run: Run) -> None:
