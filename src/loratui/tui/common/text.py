@@ -41,6 +41,20 @@ def wrap(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
+def hanging(line: str, width: int, by: int = 2) -> list[str]:
+    """A line cut at blanks; what goes on below it stands `by` columns further in than the line itself."""
+    text = line.lstrip(" ")
+    indent = len(line) - len(text)
+    first, *rest = wrap(text, max(8, width - indent))
+    if not rest:
+        return [line]
+    room = max(8, width - indent - by)
+    return [
+        " " * indent + first,
+        *(" " * (indent + by) + piece for piece in wrap(text[len(first) :].lstrip(" "), room)),
+    ]
+
+
 def wrapped(content: Content, width: int) -> list[Content]:
     """Content cut at blanks into lines of at most `width` columns, each with its colours."""
     text, at, lines = content.plain, 0, []

@@ -20,10 +20,11 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines, part_lines
+from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines, part_lines, right_line
 from loratui.format import duration, harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
+from loratui.tui.common.text import hanging
 from loratui.tui.playground.held_out import LONGEST, difference
 from loratui.tui.playground.session import Session
 from loratui.workers.protocol import Answered, Failed
@@ -146,8 +147,10 @@ class EvaluationScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
-        lines = brief_verdict_lines(self._document)
-        if not self._document["failed"]:
+        right = right_line(self._document)
+        lines = hanging(right, width) + [""] * bool(right)
+        lines += [line for told in brief_verdict_lines(self._document) for line in hanging(told, width)]
+        if not self._document["failed"] and not right:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
         lines += figure_lines(self._document, width=width) + part_lines(self._document, width=width)
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
