@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pictured import until
 from wizard import screen_text, settled, wizard
 
+from loratui.core.glossary import TERMS
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.dialogs import AskLineScreen
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +42,37 @@ async def test_help_keeps_its_columns_names_how_it_scrolls_and_touches_no_scroll
         whole = "\n".join(lines)
         assert "Focus Next" not in whole and "super+" not in whole
         assert re.search(r"tab +Next field or list", whole), whole
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_palette_shows_its_own_keys_and_says_what_it_finds(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, "Find actions, runs, fields, and words to explain")
+        text = await until(pilot, "enter Take it")
+        last = text.rstrip().splitlines()[-1]
+        assert "enter Take it" in last and "esc Close" in last and "Next" not in last, last
+        await pilot.press("ctrl+o", *"gguf")
+        await until(pilot, "Word: GGUF")
+        await pilot.press("enter")
+        await until(pilot, TERMS["GGUF"].line)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "machine")
+        await pilot.press("ctrl+o")
+        await until(pilot, "Find actions")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.name == "machine")
+
+
+async def test_a_question_for_one_line_names_enter_among_its_keys(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    answers: list[str | None] = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        app.push_screen(AskLineScreen("How many rows?", "a number", "1"), answers.append)
+        text = await until(pilot, "enter Take it")
+        assert re.search(r"enter Take it +esc Close", text.rstrip().splitlines()[-1]), text
+        await pilot.press("6", "enter")
+        await until(pilot, lambda: answers == ["6"])
