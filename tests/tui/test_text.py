@@ -101,3 +101,12 @@ def test_what_goes_on_below_a_line_keeps_its_column(width: int) -> None:
     assert first.startswith("  token") and rest and all(re.match(r" {4}\S", one) for one in rest), rest
     assert max(map(len, (first, *rest))) <= width and " ".join([first, *rest]).split() == line.split()
     assert hanging(line, 80) == [line]
+
+
+def test_a_path_is_cut_at_its_signs_and_loses_nothing() -> None:
+    path = "/tmp/walk8/a/home/runs/little-model-lora-20261127-0937/little-model-lora-20261127-0937-Q4_K_M.gguf"
+    for width in range(1, 100):
+        pieces = wrap(path, width)
+        assert "".join(pieces) == path and max(map(len, pieces)) <= width
+    assert all(piece[-1] in "/-" for piece in wrap(path, 65)[:-1]), wrap(path, 65)
+    assert wrap("x" * 10, 4) == ["xxxx", "xxxx", "xx"] and wrap("-" + "x" * 6, 4) == ["-xxx", "xxx"]

@@ -24,8 +24,8 @@ def plain(text: object) -> Content:
 
 
 def wrap(line: str, width: int) -> list[str]:
-    """One line cut at blanks into lines of at most `width` columns; a longer word is cut where it must be."""
-    from rich.cells import cell_len, chop_cells
+    """One line cut at blanks into lines of at most `width` columns; a longer word is cut behind `/` or `-`."""
+    from rich.cells import cell_len
 
     if cell_len(line) <= width:
         return [line]
@@ -36,9 +36,23 @@ def wrap(line: str, width: int) -> list[str]:
             continue
         if current:
             lines.append(current)
-        *whole, current = chop_cells(word, width) or [""]
+        *whole, current = _chopped(word, width)
         lines += whole
     return [*lines, current]
+
+
+def _chopped(word: str, width: int) -> list[str]:
+    """A word in pieces of at most `width` columns, cut behind a sign in their last quarter, or at the edge."""
+    from rich.cells import chop_cells
+
+    pieces: list[str] = []
+    while True:
+        piece, *rest = chop_cells(word, width) or [""]
+        if not rest:
+            return [*pieces, piece]
+        cut = max(piece.rfind(sign) for sign in "/-") + 1
+        pieces.append(piece[:cut] if cut * 4 > width * 3 else piece)  # a long line without a sign would waste room
+        word = word[len(pieces[-1]) :]
 
 
 def hanging(line: str, width: int, by: int = 2) -> list[str]:
