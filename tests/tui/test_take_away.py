@@ -248,6 +248,7 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
         await until(pilot, "Merged: working")
         screen = app.screen
         assert isinstance(screen, take_away.TakeAwayScreen) and screen._process is not None
+        assert screen.chosen is not None and "into loading the base and into the proof" in " ".join(screen.chosen.notes)
         process = screen._process
         for key in ("escape", "q", "1"):
             await pilot.press(key)
