@@ -14,7 +14,7 @@ from loratui.evaluation.intervals import interval
 from loratui.evaluation.journal import Journal
 from loratui.evaluation.measures import measure_of
 from loratui.evaluation.records import Needs, Records
-from loratui.evaluation.report import Floor, Side, brief_verdict_lines, document, figure_lines, table
+from loratui.evaluation.report import Floor, Side, brief_verdict_lines, document, figure_lines, right_line, table
 from loratui.evaluation.scoring import Given, Item, Outcome, Rules, applicable, figures, repeats
 
 WRITTEN = ["the cat sat on the mat", "a small house by the sea", "nothing at all, really"]
@@ -210,3 +210,11 @@ def test_records_are_continued_and_a_torn_line_is_made_again(tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(records.path)
     with pytest.raises(InputError, match="a link"):
         Journal(tmp_path / "link", identity)
+
+
+def test_how_many_rows_are_right_is_one_sentence_with_the_judged_side_first() -> None:
+    sides = [Side("base", "base", outcomes("x", "x", WRITTEN[2])), Side("adapter", "adapter", outcomes(*WRITTEN))]
+    assert right_line(document(sides, ITEMS, ["exact_match"], Rules())) == (
+        "adapter: 3 of 3 · base: 1 of 3 answers right."
+    )
+    assert right_line(document(sides, ITEMS, ["rouge1"], Rules())) == ""

@@ -381,7 +381,8 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await pilot.press("ctrl+g")
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("enter")
-        text = await until(pilot, "Every row has a right answer by adapter.")
+        text = await until(pilot, "adapter: 2 of 2 · base: 0 of 2 answers right.")
+        assert text.index("answers right.") < text.index("adapter, beside base, on 2 rows:"), "what a person reads"
         assert text.index("adapter, beside base, on 2 rows:") < text.index("66.7 %"), "the verdict comes first"
         assert re.search(r"base +adapter *│", text), "both sides beside each other"
         assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base, on 2 rows:" in text
@@ -414,7 +415,7 @@ async def test_scoring_is_stopped_by_esc_and_says_that_answers_are_kept(run: Run
         await pilot.press("ctrl+g")
         await until(pilot, "How many of ")
         await pilot.press("enter")
-        await until(pilot, "esc stops; they are kept.")
+        await until(pilot, "esc stops; answered rows are kept.")
         await pilot.press("escape")
         await until(pilot, "Stopped. What was answered is kept: ^g goes on.")
         await pilot.press(*"hello", "enter")
@@ -459,7 +460,8 @@ async def test_a_score_tells_at_once_of_how_many_rows(run: Run, monkeypatch: pyt
         await pilot.press("ctrl+g")
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("backspace", "7", "enter")
-        await until(pilot, "base: 0 of 2 held-out rows … esc stops")
+        await until(pilot, "base: 0 of 2 rows answered … esc stops; answered rows are kept.")
+        await until(pilot, lambda: re.search(r"rows answered, [1-9]\d* s … esc stops", shown(app)) is not None)
 
 
 async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is(run: Run) -> None:
@@ -490,6 +492,7 @@ async def test_a_long_score_begins_with_its_verdicts_and_says_that_it_scrolls(ru
         await until(pilot, f"● {run.name}")
         await app.push_screen(EvaluationScreen({**found, "folder": str(run.path)}))
         text = await until(pilot, "exact match: better by 100.0 points")
+        assert "adapter: 40 of 40 · " in text, text
         assert ("↑ ↓ scroll" in text) == (size[1] == 24), text
         assert size[0] < 200 or re.search(r"│ +base +checkpoint-5 +│", text), "a third that has no room stands below"
         await pilot.press("end")

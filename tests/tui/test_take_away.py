@@ -229,7 +229,7 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
         await opened(pilot, "merge")
         await pilot.press("enter")
-        await until(pilot, "✓ Merged, and proved:")
+        await until(pilot, "✓ Merged, and proved: it answers as the adapter")
         await until(pilot, "The same greedy answers.")
         footer = (await until(pilot, "enter Make again")).splitlines()[-1]
         assert "enter Make  " not in footer
@@ -248,6 +248,7 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
         await until(pilot, "Merged: working")
         screen = app.screen
         assert isinstance(screen, take_away.TakeAwayScreen) and screen._process is not None
+        assert screen.chosen is not None and "into loading the base and into the proof" in " ".join(screen.chosen.notes)
         process = screen._process
         for key in ("escape", "q", "1"):
             await pilot.press(key)
@@ -410,6 +411,13 @@ async def test_from_the_end_of_a_training(run: Run) -> None:
         await until(pilot, "Model card")
         await pilot.press("escape")
         await until(pilot, "✓ finished")
+
+
+async def test_the_list_takes_the_height_it_needs_where_there_is_room(run: Run) -> None:
+    async with LoratuiApp(screen="runs").run_test(size=(80, 60)) as pilot:
+        await opened(pilot, "merge")
+        listed = pilot.app.screen.query_one("#outputs")
+        await until(pilot, lambda: listed.size.height >= listed.virtual_size.height > 10)
 
 
 async def test_the_list_follows_the_terminals_size_also_below_a_question(run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from loratui.format import (
     value_text,
 )
 from loratui.paths import home_short
-from loratui.tui.common.text import NoControls, wrap
+from loratui.tui.common.text import NoControls, hanging, wrap
 
 HOSTILE = "A\x1b]0;PWNED\x07B\x1b[5mC\x9b31mD\x85E\x00F\u202eG\x1b[2J[bold]H[/]I\tJ\r\nK"
 
@@ -90,3 +92,21 @@ def test_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     assert home_short("/home/ann/data/x.jsonl") == "~/data/x.jsonl"
     assert home_short("/home/anna") == "/home/anna"
+
+
+@pytest.mark.parametrize("width", [30, 34, 65])
+def test_what_goes_on_below_a_line_keeps_its_column(width: int) -> None:
+    line = "  token accuracy: better by 66.7 points, 95 % between 66.7 and 66.7"
+    first, *rest = hanging(line, width)
+    assert first.startswith("  token") and rest and all(re.match(r" {4}\S", one) for one in rest), rest
+    assert max(map(len, (first, *rest))) <= width and " ".join([first, *rest]).split() == line.split()
+    assert hanging(line, 80) == [line]
+
+
+def test_a_path_is_cut_at_its_signs_and_loses_nothing() -> None:
+    path = "/tmp/walk8/a/home/runs/little-model-lora-20261127-0937/little-model-lora-20261127-0937-Q4_K_M.gguf"
+    for width in range(1, 100):
+        pieces = wrap(path, width)
+        assert "".join(pieces) == path and max(map(len, pieces)) <= width
+    assert all(piece[-1] in "/-" for piece in wrap(path, 65)[:-1]), wrap(path, 65)
+    assert wrap("x" * 10, 4) == ["xxxx", "xxxx", "xx"] and wrap("-" + "x" * 6, 4) == ["-xxx", "xxx"]

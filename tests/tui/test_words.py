@@ -87,6 +87,20 @@ async def test_help_always_explains_the_words_of_a_screen(tmp_path: Path, key: s
         assert TERMS[word].line[:40] in screen_text(app)
 
 
+@pytest.mark.parametrize(
+    ("screen", "word"),
+    [
+        ("runs", "nats"),
+        ("training", "accuracy"),
+        ("training", "exact match"),
+        ("playground", "float32"),
+        ("machine", "slurm"),
+    ],
+)
+def test_help_explains_figures_and_names_of_a_screen(screen: str, word: str) -> None:
+    assert TERMS[word] in words_of(screen)
+
+
 async def test_the_derivation_begins_with_the_word(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(120, 36)) as pilot:
@@ -109,7 +123,13 @@ def test_a_memory_that_cannot_be_kept_disturbs_nobody(tmp_path: Path, new_here: 
 
 @pytest.mark.parametrize(
     ("typed", "word"),
-    [("logits", "logits"), ("exact match", "exact match"), ("checkpointing", "checkpointing"), ("gguf", "GGUF")],
+    [
+        ("logits", "logits"),
+        ("exact match", "exact match"),
+        ("checkpointing", "checkpointing"),
+        ("gguf", "GGUF"),
+        ("nats", "nats"),
+    ],
 )
 async def test_the_palette_explains_a_word(tmp_path: Path, typed: str, word: str) -> None:
     """It found nothing for any of them."""

@@ -179,6 +179,8 @@ def _why(item: Item, answer: str, ended_by: str, rules: Rules) -> str:
     return "another answer" if item.expected else "does not match the pattern"
 
 
+RIGHT = ("extracted", "exact_match", "pattern", "choice")
+"""Measures by which a row is right or wrong, those that `Rules.right` goes by first."""
 NAME_WIDTH, COLUMN_WIDTH = 22, 24
 """Columns of the measures' names and of each side's figures, with the space after them, where there is room."""
 
@@ -253,6 +255,19 @@ def verdict_lines(found: Document) -> list[str]:
             lines += [f"{sides[-1]['title']}, beside {side['title']}:"]
             lines += [f"  {measure_of(one['measure']).title}: {one['words']}" for one in mine] + [""]
     return lines
+
+
+def right_line(found: Document) -> str:
+    """How many rows each side has right, the judged one first; empty where rows are not right or wrong."""
+    named = [next((name for name in RIGHT if name in side["figures"]), "") for side in found["sides"]]
+    if not all(named) or len(set(named)) > 1:
+        return ""
+    told = []
+    for side in reversed(found["sides"]):
+        figure = side["figures"][named[0]]
+        right = round((figure["value"] or 0) * figure["rows"], 1)
+        told.append(f"{side['title']}: {right:,g} of {figure['rows']:,}")
+    return f"{' · '.join(told)} answers right."
 
 
 def brief_verdict_lines(found: Document) -> list[str]:

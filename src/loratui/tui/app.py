@@ -12,10 +12,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
 from textual.notifications import Notify
@@ -34,9 +33,6 @@ from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
 from loratui.tui.wizard.state import WizardState
-
-if TYPE_CHECKING:
-    from textual.command import Provider
 
 SCREEN_CLASSES = {
     "machine": "loratui.tui.machine.screen:MachineScreen",
@@ -57,13 +53,6 @@ BASE_SCREENS = 1
 
 HANGUP_STATUS = 128 + signal.SIGHUP
 TERM_STATUS = 128 + signal.SIGTERM
-
-
-def wizard_commands() -> type[Provider]:
-    """What the palette holds beside Textual's own; as a screen, its module is imported when it is first opened."""
-    found: type[Provider] = importlib.import_module("loratui.tui.palette").WizardCommands
-    return found
-
 
 AFTER_TRAINING = ("training", "playground")
 """Whoever comes back from these to a run did not open it there."""
@@ -95,7 +84,6 @@ class LoratuiApp(BackgroundLoading):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]  # noqa: RUF012  Textual declares them so
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  Textual declares them so
     COMMAND_PALETTE_BINDING = "ctrl+o"
-    COMMANDS = App.COMMANDS | {wizard_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "f1,question_mark",
@@ -254,6 +242,10 @@ class LoratuiApp(BackgroundLoading):
     def action_help_quit(self) -> None:
         """Who presses ^c would like to leave, or to stop something."""
         self.notify("q leaves loratui; where letters are typed, ^q does.", markup=False, timeout=4)
+
+    def action_command_palette(self) -> None:
+        """Everything that can be done from here; its module is imported when it is first opened."""
+        importlib.import_module("loratui.tui.palette").open_palette(self)
 
     async def action_quit(self) -> None:
         """End, unless the screen in front wants to ask first. The draft is kept."""

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual.binding import Binding
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
 
 from loratui.core.glossary import TERMS, Term
 from loratui.format import harmless, one_line
-from loratui.tui.common.key_bar import place_of
+from loratui.tui.common.key_bar import KeyBar, place_of
 from loratui.tui.keys import USES
 from loratui.tui.wizard.draft import STEPS
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("machine", "dataset", "recipe", "review", "playground")
 """Screens whose actions are there from everywhere: choosing one goes there first."""
+
+PLACEHOLDER = "Find actions, runs, fields, and words to explain"
+"""What can be typed; on a terminal of 80 columns it stands whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,33 @@ class WizardCommands(Provider):
                 for use in USES[screen]:
                     run = partial(self._loratui.do_there, screen, use.action)
                     yield Command(f"{screen.capitalize()}: {use.label}", use.tooltip, run, use.tooltip)
+
+
+class Palette(CommandPalette):
+    """Textual's palette with our lines before its own, and its own keys on the line where a screen has them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "Take it", priority=True),
+        Binding("escape", "escape", "Close"),
+    ]
+    DEFAULT_CSS = "Palette #key-bar { dock: bottom; }"
+
+    def __init__(self) -> None:
+        super().__init__((*App.COMMANDS, WizardCommands), placeholder=PLACEHOLDER, id="--command-palette")
+
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        yield KeyBar()
+
+    async def action_take(self) -> None:
+        """Take the line under the cursor."""
+        await self.query_one(Input).action_submit()
+
+
+def open_palette(app: App[Any]) -> None:
+    """Open the palette, unless it is open."""
+    if not CommandPalette.is_open(app):
+        app.push_screen(Palette())
 
 
 def _place(binding: Binding, screen: str) -> tuple[bool, bool, tuple[int, int]]:

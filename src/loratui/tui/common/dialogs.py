@@ -55,7 +55,10 @@ class AskLineScreen(ModalScreen[str]):
     where nothing was typed; without it, that is an answer.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "take", "Take it", priority=True),
+        Binding("escape", "leave", "Close", key_display="esc"),
+    ]
 
     def __init__(self, title: str, placeholder: str, value: str = "", *, needed: str = "") -> None:
         super().__init__(classes="panel-over")
@@ -85,6 +88,10 @@ class AskLineScreen(ModalScreen[str]):
             said.display = True
             return
         self.dismiss(typed)
+
+    async def action_take(self) -> None:
+        """Take what was typed."""
+        await self.query_one(Input).action_submit()
 
     def action_leave(self) -> None:
         """Close without an answer."""

@@ -12,9 +12,12 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static, TextArea
 
+from loratui.tui.common.text import wrap
 from loratui.tui.wizard.words import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loratui.core.glossary import Term
 
 STEP_KEYS = "1 … 7"
@@ -25,12 +28,59 @@ GROUPS = ("On this screen", "From step to step", "Everywhere", "Inside a field o
 """In the order in which they are told."""
 
 
+OWN_WORDS = {
+    "app.focus_next": "Next field or list",
+    "app.focus_previous": "The field or list before",
+    "scroll_up": "A line up",
+    "scroll_down": "A line down",
+    "page_up": "A page up",
+    "page_down": "A page down",
+    "scroll_home": "To the beginning",
+    "scroll_end": "To the end",
+    "cursor_up": "The line above",
+    "cursor_down": "The line below",
+    "first": "The first line",
+    "last": "The last line",
+    "select": "Take the line under the cursor",
+}
+"""What Textual's own actions do; it names them for programmers."""
+
+
+class Keys(Static):
+    """Keys with what they do, by group; what goes on below a line stands under its words. keys: as of `keys_of`."""
+
+    def __init__(self, keys: Sequence[tuple[str, str, int]]) -> None:
+        self._keys = tuple(keys)
+        super().__init__(self._lines(0), id="keys")
+
+    def on_resize(self) -> None:
+        """Wrapped to the width."""
+        self.update(self._lines(self.content_size.width))
+
+    def _lines(self, width: int) -> Content:
+        widest = max((len(key) for key, _, _ in self._keys), default=0)
+        lines: list[Content] = []
+        for place, group in enumerate(GROUPS):
+            rows = [(key, words) for key, words, rank in self._keys if rank == place]
+            if rows:
+                lines += [*([Content("")] if lines else []), Content(group.upper()).stylize("$text-muted")]
+            for key, words in rows:
+                first, *rest = wrap(words, max(8, width - widest - 2)) if width else [words]
+                lines.append(
+                    Content.assemble((f"{key:>{widest}}", "bold $footer-key-foreground"), "  ", (first, "$foreground"))
+                )
+                lines += [Content.assemble(" " * (widest + 2), (line, "$foreground")) for line in rest]
+        return Content("\n").join(lines)
+
+
 class HelpScreen(ModalScreen[None]):
     """A panel over the screen that it explains."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f1,question_mark,q", "dismiss", "Close", key_display="esc"),
     ]
+
+    DEFAULT_CSS = "HelpScreen #panel > Static { padding: 0 1 0 0; }"
 
     def __init__(self, of: Screen[Any]) -> None:
         super().__init__(classes="panel-over")
@@ -44,24 +94,14 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="panel") as panel:
             panel.border_title = Content(f"{self.heading}: help")
-            panel.border_subtitle = Content("esc closes")
+            panel.border_subtitle = Content("↑ ↓ pgdn scroll · esc closes")
             if self.text:
                 yield Static(Content(self.text), classes="paragraph")
             if self.words:
                 yield Static(
                     Content("\n").join(term_line(term) for term in self.words), classes="paragraph", id="words"
                 )
-            widest = max((len(key) for key, _, _ in self.keys), default=0)
-            lines: list[Content] = []
-            for place, group in enumerate(GROUPS):
-                rows = [(key, words) for key, words, rank in self.keys if rank == place]
-                if rows:
-                    lines += [*([Content("")] if lines else []), Content(group.upper()).stylize("$text-muted")]
-                lines += [
-                    Content.assemble((f"{key:>{widest}}", "bold $footer-key-foreground"), "  ", (words, "$foreground"))
-                    for key, words in rows
-                ]
-            yield Static(Content("\n").join(lines), id="keys")
+            yield Keys(self.keys)
             if self.frame_text:
                 yield Static(Content(f"\n{self.frame_text}"), id="frame-text")
 
@@ -83,7 +123,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
     for active in screen.active_bindings.values():
         binding = active.binding
         words = binding.tooltip or binding.description
-        if not words or binding.system:
+        if not words or binding.system or binding.key.startswith("super+"):  # few terminals send it
             continue
         action, rank = binding.action, 0
         if action.startswith("open_step("):
@@ -91,9 +131,10 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
         elif action in ("next", "back", "leave_step"):
             rank = 1
         elif active.node is screen.app or action.startswith(("app.", "screen.")):
-            rank = 2
+            rank, words = 2, OWN_WORDS.get(action, words)
         elif _declares(active.node, action).startswith("textual."):
             rank = 3
+            words = OWN_WORDS.get(action, words)
             if isinstance(active.node, (Input, TextArea)) and action != "submit":
                 typing = True
                 continue

@@ -24,8 +24,8 @@ def plain(text: object) -> Content:
 
 
 def wrap(line: str, width: int) -> list[str]:
-    """One line cut at blanks into lines of at most `width` columns; a longer word is cut where it must be."""
-    from rich.cells import cell_len, chop_cells
+    """One line cut at blanks into lines of at most `width` columns; a longer word is cut behind `/` or `-`."""
+    from rich.cells import cell_len
 
     if cell_len(line) <= width:
         return [line]
@@ -36,7 +36,7 @@ def wrap(line: str, width: int) -> list[str]:
             continue
         if current:
             lines.append(current)
-        *whole, current = chop_cells(word, width) or [""]
+        *whole, current = _chopped(word, width)
         lines += whole
     return [*lines, current]
 
@@ -49,6 +49,34 @@ def whole_words(line: str, width: int) -> str:
         return line
     first = wrap(line, width - 2)[0] if width > 2 else ""
     return f"{first} …" if line.startswith(f"{first} ") and first else ""
+
+
+def _chopped(word: str, width: int) -> list[str]:
+    """A word in pieces of at most `width` columns, cut behind a sign in their last quarter, or at the edge."""
+    from rich.cells import chop_cells
+
+    pieces: list[str] = []
+    while True:
+        piece, *rest = chop_cells(word, width) or [""]
+        if not rest:
+            return [*pieces, piece]
+        cut = max(piece.rfind(sign) for sign in "/-") + 1
+        pieces.append(piece[:cut] if cut * 4 > width * 3 else piece)  # a long line without a sign would waste room
+        word = word[len(pieces[-1]) :]
+
+
+def hanging(line: str, width: int, by: int = 2) -> list[str]:
+    """A line cut at blanks; what goes on below it stands `by` columns further in than the line itself."""
+    text = line.lstrip(" ")
+    indent = len(line) - len(text)
+    first, *rest = wrap(text, max(8, width - indent))
+    if not rest:
+        return [line]
+    room = max(8, width - indent - by)
+    return [
+        " " * indent + first,
+        *(" " * (indent + by) + piece for piece in wrap(text[len(first) :].lstrip(" "), room)),
+    ]
 
 
 def wrapped(content: Content, width: int) -> list[Content]:

@@ -22,6 +22,8 @@ class WordsScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
 
+    DEFAULT_CSS = "WordsScreen #panel > Static { padding: 0 1 0 0; }"
+
     def __init__(self, terms: Sequence[Term]) -> None:
         super().__init__(classes="panel-over")
         self._terms = tuple(terms)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -19,16 +20,19 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines, part_lines
-from loratui.format import harmless, one_line
+from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines, part_lines, right_line
+from loratui.format import duration, harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
+from loratui.tui.common.text import hanging
 from loratui.tui.playground.held_out import LONGEST, difference
 from loratui.tui.playground.session import Session
 from loratui.workers.protocol import Answered, Failed
 
 SCORED_ROWS = 50
 """How many rows are proposed to be scored."""
+TICK_SECONDS = 1.0
+"""How often it is told for how long an evaluation goes on."""
 WIDEST = 96
 """Columns of a panel at most, as the style sheet has it."""
 AROUND = 7
@@ -53,21 +57,57 @@ async def how_many(app: App[Any], rows: int) -> int:
     return min(int(asked or 0), rows)
 
 
+class Tell(Protocol):
+    """Says how far an evaluation is. again: nothing is new but the time, so that another notice may stay."""
+
+    def __call__(self, sentence: str, *, again: bool = False) -> None: ...
+
+
+class _Progress:
+    """How many rows a side has answered, and for how long the evaluation goes on, told anew with each second."""
+
+    def __init__(self, tell: Tell, side: str, of: int) -> None:
+        self._tell, self._side, self._of, self._rows = tell, side, of, 0
+        self._began = time.monotonic()
+        self._say()
+
+    def answered(self, event: Answered) -> None:
+        """A side has answered some more rows."""
+        self._side, self._rows, self._of = event.side, event.rows, event.of
+        self._say()
+
+    async def count(self) -> None:
+        """Tell the time that passes, until it is cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._say(again=True)
+
+    def _say(self, *, again: bool = False) -> None:
+        passed = time.monotonic() - self._began
+        so_long = f", {duration(passed)}" if passed >= TICK_SECONDS else ""
+        rows = f"{self._side}: {self._rows:,} of {self._of:,} rows answered{so_long}"
+        self._tell(f"{rows} … esc stops; answered rows are kept.", again=again)
+
+
 async def evaluate(
-    session: Session, sides: Sequence[str], rows: int, settings: GenerationSettings, tell: Callable[[str], None]
+    session: Session, sides: Sequence[str], rows: int, settings: GenerationSettings, tell: Tell
 ) -> Document | None:
     """What these sides make of rows that the run held out; None where it was stopped. Raises LoratuiError."""
-    tell(f"{sides[0]}: 0 of {rows:,} held-out rows … esc stops; what was answered is kept.")
-    async for event in session.evaluate(sides, rows, settings):
-        if isinstance(event, Answered):
-            tell(f"{event.side}: {event.rows:,} of {event.of:,} held-out rows … esc stops; they are kept.")
-        elif isinstance(event, Failed):
-            raise WorkerError(event.message, hint=event.hint)
-        elif not event.path:
-            tell("Stopped. What was answered is kept: ^g goes on.")
-        else:
-            document = await asyncio.to_thread(read_document, event.path)
-            return document
+    progress = _Progress(tell, sides[0], rows)
+    clock = asyncio.create_task(progress.count())
+    try:
+        async for event in session.evaluate(sides, rows, settings):
+            if isinstance(event, Answered):
+                progress.answered(event)
+            elif isinstance(event, Failed):
+                raise WorkerError(event.message, hint=event.hint)
+            elif not event.path:
+                clock.cancel()
+                tell("Stopped. What was answered is kept: ^g goes on.")
+            else:
+                return await asyncio.to_thread(read_document, event.path)
+    finally:
+        clock.cancel()
     return None
 
 
@@ -107,8 +147,10 @@ class EvaluationScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
-        lines = brief_verdict_lines(self._document)
-        if not self._document["failed"]:
+        right = right_line(self._document)
+        lines = hanging(right, width) + [""] * bool(right)
+        lines += [line for told in brief_verdict_lines(self._document) for line in hanging(told, width)]
+        if not self._document["failed"] and not right:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
         lines += figure_lines(self._document, width=width) + part_lines(self._document, width=width)
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")

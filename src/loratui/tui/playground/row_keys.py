@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AbstractContextManager
 
 from textual import on, work
+from textual.content import Content
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
@@ -33,6 +34,8 @@ class RowsScreen(RunBehindScreen):
         self.ballot = Ballot()
         self.beneath = Beneath()
         self._asking = False
+        self._score_said = Content()
+        """What was last said of a score."""
 
     @property
     def session(self) -> Session:
@@ -101,10 +104,16 @@ class RowsScreen(RunBehindScreen):
             if await self._is_ready("you say how many held-out rows are asked"):
                 rows = await self.held_out.told(self.say)
                 if rows and (count := await how_many(self.app, len(rows))):
-                    document = await evaluate(self.session, self.answers.sides, count, self.settings, self.say)
+                    document = await evaluate(self.session, self.answers.sides, count, self.settings, self._tell_score)
         if document is not None:
             self.say("")
             await self.app.push_screen_wait(EvaluationScreen(document))
+
+    def _tell_score(self, sentence: str, *, again: bool = False) -> None:
+        """How far the score is; the passing time leaves a notice alone that came meanwhile."""
+        if not again or self._said == self._score_said:
+            self.say(sentence)
+            self._score_said = self._said
 
     # What stands there before a question, and beneath the answers
 

@@ -31,7 +31,7 @@ def outcome(output: Output, process: CommandProcess) -> Content:
 def _made(made: Made) -> str:
     match made:
         case Merged():
-            return "Merged, and proved:"
+            return "Merged, and proved: it answers as the adapter does."
         case Sent():
             return f"Sent: {made.commit}"
         case GgufFile():

@@ -195,6 +195,8 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             "absent": "not made",
         }[state]
         notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
+        if state != "there":
+            notes.append("The time goes into loading the base and into the proof, hardly into the sum.")
         if plan.method.quantization != "none":
             notes.append(
                 f"It goes onto the {plan.method.quantization} base of the training, dequantised, to answer as trained."

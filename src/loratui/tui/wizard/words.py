@@ -20,6 +20,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "TFLOPS",
         "sdpa",
         "paged optimizer",
+        "slurm",
     ),
     "model": ("LoRA", "QLoRA", "params", "full", "chat template", "hub", "access token"),
     "dataset": ("token", "held out", "stop token"),
@@ -47,7 +48,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "logits",
         "PEFT",
     ),
-    "training": ("loss", "gradient norm", "evaluation", "checkpoint"),
+    "training": ("loss", "gradient norm", "evaluation", "checkpoint", "accuracy", "exact match"),
     "playground": (
         "base",
         "adapter",
@@ -61,8 +62,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "ROUGE",
         "system prompt",
         "pinned prompts",
+        "float32",
     ),
-    "runs": ("held out", "loss"),
+    "runs": ("held out", "loss", "nats"),
     "take-away": ("merge", "GGUF"),
 }
 """The words that stand on each screen, those that one stumbles over first in front."""
