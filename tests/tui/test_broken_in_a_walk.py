@@ -70,3 +70,21 @@ async def test_home_outlives_a_window_that_becomes_tiny(homes: Path, size: tuple
         await pilot.resize_terminal(80, 24)
         await until(pilot, "run-3")
         assert "Everything that was trained here" in shown(app)
+
+
+async def test_the_chosen_model_is_known_however_its_folder_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`little-model/` was another model than `little-model`: what was trained with it no longer counted."""
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        monkeypatch.chdir(tmp_path)
+        chosen = Path(app.state.draft.model)
+        assert chosen.is_dir() and chosen.parent == tmp_path
+        for written in (f"{chosen}/", chosen.name, f"./{chosen.name}/"):
+            assert app.state.model.is_chosen(written), written
+        assert not app.state.model.is_chosen("demo") and not app.state.model.is_chosen(str(tmp_path))
+        await pilot.press(*f"./{chosen.name}/", "enter")
+        await until(pilot, lambda: app.screen.name == "dataset")
+        assert app.state.draft.model == str(chosen)

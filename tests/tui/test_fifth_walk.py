@@ -221,9 +221,9 @@ async def test_a_notice_covers_the_heading_alone(homes: Path, size: tuple[int, i
     app = wizard(homes, screen="recipe")
     async with app.run_test(size=size, notifications=True) as pilot:
         await settled(pilot)
-        app.notify("demo-lora-20261126-1740 is running · ^r shows it", markup=False, timeout=30)
-        text = await until(pilot, "is running · ^r shows it")
-        row = next(at for at, line in enumerate(text.splitlines()) if "^r shows it" in line)
+        app.notify("demo-lora-20261126-1740 is running · ^r lists it", markup=False, timeout=30)
+        text = await until(pilot, "is running · ^r lists it")
+        row = next(at for at, line in enumerate(text.splitlines()) if "^r lists it" in line)
         assert row < app.screen.query_one("#body").region.y, shown(app)
 
 

@@ -173,7 +173,7 @@ async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:
     four_runs(home)
     app = LoratuiApp(screen="machine")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, "run-running is running · ^r shows it")
+        await until(pilot, "run-running is running · ^r lists it")
         await pilot.press("ctrl+r")
         await until(pilot, "Everything that was trained here")
 

@@ -91,7 +91,7 @@ class BackgroundLoading(App[None]):
     def _offer_run(self, name: str) -> None:
         """A run that goes on is told of at the start, wherever the wizard was left."""
         if name and self.screen.name not in ("training", "runs"):
-            self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
+            self.notify(f"{harmless(name)} is running · ^r lists it", markup=False, timeout=10)
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
         """Take up what was found at the start; propose and paint once. The dataset last: it is read for the model."""

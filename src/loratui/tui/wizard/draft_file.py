@@ -120,7 +120,7 @@ class DraftFile:
         others = self.others()
         if not others:
             return ""
-        return f"Another draft was kept aside ({others[0].words}). The command palette, ctrl+o, takes it up."
+        return f"Another draft was kept aside ({others[0].words}). The palette takes it up: ctrl+o, then type draft."
 
     def _read(self, path: Path) -> Draft:
         text = read_document(path)
@@ -177,7 +177,7 @@ class DraftFile:
                 kept = path.with_name(f"{path.stem}.other-{_session_of(data)}{path.suffix}")
                 write_whole(kept, data.decode("utf-8"))
                 why = "Another wizard has changed the draft since" if self._base is not None else "There was a draft"
-                self._notice = f"{why}: ctrl+o takes it up ({kept.name})."
+                self._notice = f"{why}: ctrl+o, then type draft, takes it up ({kept.name})."
         text = draft_to_json(draft, session=self._session, after=self._seen)
         write_whole(path, text)
         self._seen, self._base = _hash(text.encode()), draft

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loratui.models.name import resolved_name
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.signal import Signal
 
@@ -49,8 +50,11 @@ class ChosenModel:
             self.changed.publish()
 
     def is_chosen(self, name: str) -> bool:
-        """Whether this id, or this path as a person writes it, is the model that was found."""
-        return self._found is not None and name in (self._found.id, self._choices.draft.model)
+        """Whether this id, or this path however a person writes it, is the model that was found."""
+        if self._found is None:
+            return False
+        now = self._choices.draft.model
+        return name in (self._found.id, now) or resolved_name(name) == resolved_name(now)
 
     def _forget(self) -> None:
         self._found, self._problem = None, ""
