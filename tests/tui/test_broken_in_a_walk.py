@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pictured import shown, until
 from recorded_run import record_run
+from textual.widgets import Input
 from wizard import settled, wizard
 
 from loratui.tui.app import LoratuiApp
@@ -88,3 +89,18 @@ async def test_the_chosen_model_is_known_however_its_folder_is_written(
         await pilot.press(*f"./{chosen.name}/", "enter")
         await until(pilot, lambda: app.screen.name == "dataset")
         assert app.state.draft.model == str(chosen)
+
+
+async def test_a_filter_without_the_keys_says_which_one_leads_to_it(tmp_path: Path) -> None:
+    """ "type to filter" stood there while letters were keys of the screen: `o` opened a folder."""
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert "type to filter" in shown(app)
+        await pilot.press("escape")
+        await until(pilot, "/ to write here")
+        assert "type to filter" not in shown(app)
+        await pilot.press("slash")
+        await until(pilot, "type to filter")
+        await pilot.press("o")
+        await until(pilot, lambda: app.screen.query_one(Input).value == "o")

@@ -42,10 +42,21 @@ ENTER_KEYS: list[BindingType] = [
 
 
 class Field(Input):
-    """The filter; enter takes the line under the cursor."""
+    """The filter; enter takes the line under the cursor. While the list has the keys it says which one leads here."""
 
     BINDINGS: ClassVar[list[BindingType]] = ENTER_KEYS
     does = "choose"
+
+    def __init__(self, asks: str) -> None:
+        super().__init__(placeholder=asks, classes="filter", select_on_focus=False)
+        self._asks = asks
+        self.cursor_blink = False
+
+    def on_focus(self) -> None:
+        self.placeholder = self._asks
+
+    def on_blur(self) -> None:
+        self.placeholder = "/ to write here"
 
     async def action_enter(self, does: str) -> None:
         """As the footer names it."""
@@ -132,9 +143,7 @@ class FilterList(Vertical):
         self._width = 0
 
     def compose(self) -> ComposeResult:
-        field = Field(placeholder=self.placeholder, classes="filter", select_on_focus=False)
-        field.cursor_blink = False
-        yield field
+        yield Field(self.placeholder)
         if self.head is not None:
             yield Static(classes="list-head")
         yield Options(markup=False, classes="filter-options")
