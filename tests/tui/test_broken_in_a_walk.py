@@ -104,3 +104,16 @@ async def test_a_filter_without_the_keys_says_which_one_leads_to_it(tmp_path: Pa
         await until(pilot, "type to filter")
         await pilot.press("o")
         await until(pilot, lambda: app.screen.query_one(Input).value == "o")
+
+
+async def test_a_start_whose_rows_are_gone_says_so_and_makes_no_run(tmp_path: Path, homes: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: app.state.plan.proposal is not None)
+        rows = Path(app.state.draft.dataset)
+        rows.rename(rows.with_name("moved.jsonl"))
+        await pilot.press("enter")
+        text = await until(pilot, "no such file or folder")
+        assert app.screen.name == "review" and "moved.jsonl" in text, text
+        assert not list((homes / "home" / "runs").glob("*"))
