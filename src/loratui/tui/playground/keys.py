@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.binding import Binding, BindingType
 
 from loratui.tui.keys import bindings
+from loratui.tui.wizard.draft import STEPS
 
 HELP = (
     "Both sides get the same prompt through the same chat template, and stop at the same tokens; the adapter is "
@@ -25,6 +26,8 @@ KEYS: list[BindingType] = [
     Binding("2", "vote(2)", "is better", tooltip="Vote for the second answer; the names come back"),
     Binding("3", "vote(3)", "is better", tooltip="Vote for the third answer; the names come back"),
     Binding("0", "vote(0)", "none is", tooltip="No answer is better; the names come back"),
+    # Where nothing can be voted on they are the steps' numbers, as everywhere; 4 to 7 never vote.
+    *(Binding(str(number), f"step_unless_voting('{step}')", show=False) for number, step in enumerate(STEPS[:3], 1)),
     Binding("ctrl+c", "interrupt", "Stop", show=False, tooltip="Stop the answers, or the loading", priority=True),
     Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
     Binding(

@@ -227,6 +227,15 @@ class PlaygroundScreen(RowsScreen):
                 return run is not None and result in (run.adapter_path, run.model_path)
         return super().check_action(action, parameters)
 
+    def action_step_unless_voting(self, step: str) -> None:
+        """Go to a step by its number; who waits to vote by it stays."""
+        if self.ballot.open:
+            self.say(
+                "A vote counts once both have answered." if self._asking else "Ask something: then it is voted on."
+            )
+        else:
+            self.app.open_step(step)
+
     async def action_stop(self) -> None:
         """Stop the answers, or take back the question that waits for the model."""
         if self.session.ready is None or not self.session.settled:
