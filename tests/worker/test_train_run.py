@@ -279,17 +279,13 @@ def test_a_rehearsal_that_fails_spares_the_run(files: Path, tmp_path: Path) -> N
     assert "started" not in [event.type for event in events_of(run)]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model__id": "/nowhere/model"}, "no such folder"),
-        ({"dataset__path": "/nowhere/rows.jsonl"}, "no such file"),
-    ],
-)
-def test_what_cannot_work_is_said_in_one_sentence(
-    files: Path, tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
+@pytest.mark.parametrize(("gone", "words"), [("model", "no such folder"), ("rows", "no such file")])
+def test_what_cannot_work_is_said_in_one_sentence(files: Path, tmp_path: Path, gone: str, words: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
+    changes = {"model__id": "/nowhere/model"} if gone == "model" else {"dataset__path": str(rows)}
     run = create_run(plan_for(files, **changes), output=tmp_path / "run")
+    rows.unlink()  # between the start and the worker
     pid = start_worker(run)
     with pytest.raises(RunError, match=words) as caught:
         wait_started(run, TIMEOUT, pid=pid)
