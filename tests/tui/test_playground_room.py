@@ -17,6 +17,8 @@ from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.beneath import Asked, Beneath, Rows, how_lines
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.screen import PlaygroundScreen
+from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.state import WizardState
 
 __all__ = ["home", "run"]
 
@@ -183,3 +185,13 @@ def test_settings_are_told_as_far_as_there_is_room(tmp_path: Path) -> None:
     for height in range(1, 30):
         told = how_lines(GenerationSettings(), 44, height).plain
         assert told.count("\n") < height and max(map(len, told.split("\n"))) <= 44
+
+
+async def test_the_playground_says_where_the_draft_did_not_make_the_run_that_it_asks(run: Run, home: Path) -> None:
+    words = "Steps 1 to 5 show the draft; as it is now, it is not this run's."
+    for draft in (Draft(), Draft(model="/models/little", dataset="rows.jsonl", visited=["review"])):
+        state = WizardState(home / f"draft-{bool(draft.model)}.json", draft=draft)
+        app = LoratuiApp(screen="playground", run=str(run.path), state=state)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, "best loss")
+            assert (words in shown(app)) == bool(draft.model)

@@ -89,7 +89,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.models.find import find_model
-    from loratui.runs.measured import read_measurements
+    from loratui.runs.measured import as_asked, read_measurements
 
     if not result["usable"]:
         return
@@ -105,11 +105,8 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
         divided=bool(result["divided"]),
     )
     spec = find_model(plan.model.id, revision=plan.model.revision).spec
-    for row, price in zip(
-        result["ledger"],
-        length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]], read_measurements()),
-        strict=True,
-    ):
+    lengths, measured = [row["max_length"] for row in result["ledger"]], as_asked(read_measurements(), plan.model.id)
+    for row, price in zip(result["ledger"], length_prices(spec, plan, facts, device, lengths, measured), strict=True):
         row |= {
             "memory": price.memory_bytes,
             "fits": price.fits,

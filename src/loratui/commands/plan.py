@@ -12,8 +12,9 @@ from loratui.commands.datasets import datasets_option
 from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
 from loratui.commands.text import parts_table, table
+from loratui.commands.why import find_key, shown, why_json, why_text
 from loratui.core.errors import InputError
-from loratui.format import duration, number_text, printable, size
+from loratui.format import duration, printable, size
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -76,8 +77,6 @@ def command(
 ) -> None:
     """Propose every hyperparameter, with its reason, its parameters, memory and schedule."""
     if asked is not None:
-        from loratui.commands.why import find_key, why_json, why_text
-
         asked = find_key(asked)
     situation, chosen, by_hand = asked_for(model, datasets, preset, settings, gpu, gpu_memory)
     from loratui.core.proposal import propose
@@ -178,7 +177,7 @@ def describe(proposal: Proposal, facts: dict[str, Any], several: int = 0) -> str
     lines = [f"{plan.model.id} · {plan.method.kind} · {rows}", ""]
     full = plan.method.kind == "full"
     keys = [key for key in proposal.recommendations if not (full and key.startswith("lora."))]
-    lines.append(table([[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in keys]))
+    lines.append(table([[key, shown(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in keys]))
     share = parameters["trainable"] / parameters["total"] if parameters["total"] else 0.0
     lines += [
         "",
@@ -220,7 +219,7 @@ def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]], severa
     for one in alternatives:
         own, rest = (
             " ".join(
-                f"--set {key}={_value(value)}" for key, value in one["change"].items() if (key in one["held"]) is held
+                f"--set {key}={shown(value)}" for key, value in one["change"].items() if (key in one["held"]) is held
             )
             for held in (False, True)
         )
@@ -263,15 +262,3 @@ def _time_of(one: dict[str, Any], *, told: bool) -> str:
         return "not known"
     basis = f" ({one['time_basis']})" if told else ""
     return f"{' to '.join(duration(seconds) for seconds in one['seconds'])}{basis}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number_text(value)
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
-    if isinstance(value, dict):
-        return ",".join(f"{k}:{v}" for k, v in value.items()) or "none"
-    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 PATH_BEGINS = "/~."
 LONGEST_PATH = 400
 """Characters of a path that are shown."""
+
+
+def by_its_name(problem: str, path: str) -> str:
+    """What is wrong with a path, which stands whole in the field above: by its last name alone."""
+    name = PurePath(path).name
+    return problem.replace(path, name) if len(path) > len(name) > 0 else problem
 
 
 class PathField(Input):

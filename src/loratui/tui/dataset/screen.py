@@ -20,7 +20,7 @@ from loratui.tui.dataset.empty import ways_to_a_dataset
 from loratui.tui.dataset.facts import MARGINS
 from loratui.tui.dataset.facts_room import facts_and_picture
 from loratui.tui.dataset.lengths import LengthsScreen
-from loratui.tui.dataset.path_field import PathField
+from loratui.tui.dataset.path_field import PathField, by_its_name
 from loratui.tui.dataset.row_close import RowClose
 from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
@@ -93,9 +93,7 @@ class DatasetScreen(TypedPathScreen):
         """Why there is no dataset, and the key that helps."""
         from loratui.data.recognise import UNKNOWN_SHAPE
 
-        path = self.app.state.draft.dataset
-        if len(path) > len(name := Path(path).name) > 0:  # the whole of it stands in the field above
-            problem = problem.replace(path, name)
+        problem = by_its_name(problem, self.app.state.draft.dataset)
         if UNKNOWN_SHAPE not in problem:
             return problem
         return f"{problem.partition(' Understood are')[0]} c: point at the columns and say which is what."

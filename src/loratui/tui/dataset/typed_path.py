@@ -8,7 +8,7 @@ from textual import events, on
 from textual.widgets import Input
 
 from loratui.format import one_line
-from loratui.tui.dataset.path_field import LONGEST_PATH, PathField
+from loratui.tui.dataset.path_field import LONGEST_PATH, PathField, by_its_name
 from loratui.tui.frame.step import StepScreen
 
 
@@ -88,7 +88,5 @@ class TypedPathScreen(StepScreen):
     def _not_taken(self, problem: str) -> None:
         self._going_on = ""
         if self.is_mounted:
-            path = self.path_field.value.strip()
-            if len(path) > len(name := Path(path).name) > 0:  # the whole of it stands in the field
-                problem = problem.replace(path, name)
-            self.say(f"{one_line(Path(self.path_field.stands).name, 40)} stays chosen. {problem}", "error")
+            stays, why = Path(self.path_field.stands).name, by_its_name(problem, self.path_field.value.strip())
+            self.say(f"{one_line(stays, 40)} stays chosen. {why}", "error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual import work
+from textual.content import Content
 
 from loratui.runs.directory import Run
 from loratui.tui.playground.writing import WritingScreen
@@ -16,6 +17,11 @@ class RunBehindScreen(WritingScreen):
         super().__init__()
         self._run: Run | None = None
         """The run; None where what is asked is of none."""
+
+    def heading(self) -> Content:
+        """What the screen is for; of a run that the draft would not make again, that."""
+        words = (self.app.state.apart if self._run is not None else "") or self.EXPLANATION
+        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (words, "$text-muted"))
 
     def action_samples(self) -> None:
         """Show the run's answers through time."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
@@ -118,6 +119,7 @@ class PlaygroundScreen(RowsScreen):
             self.beneath.rows.say("No rows to ask: nothing was trained yet.")
         if self.session.target is not None:
             self.tell_about(self.session.target)
+        self.query_one("#heading", Static).update(self.heading())
         self.refresh_bindings()
 
     # Asking
@@ -230,9 +232,7 @@ class PlaygroundScreen(RowsScreen):
     def action_step_unless_voting(self, step: str) -> None:
         """Go to a step by its number; who waits to vote by it stays."""
         if self.ballot.open:
-            self.say(
-                "A vote counts once both have answered." if self._asking else "Ask something: then it is voted on."
-            )
+            self.say("A vote counts once all have answered." if self._asking else "Ask something: then it is voted on.")
         else:
             self.app.open_step(step)
 
