@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from loratui.commands.inspect import add_prices
 from loratui.commands.situation import asked_for
-from loratui.core.measured import Measurement
-from loratui.core.operations import flops_per_pass
+from loratui.core.plan_text import with_values
 from loratui.core.proposal import Proposal, propose
 from loratui.paths import demo_model_path
 from loratui.runs.measured import add_measurement
+from measured_run import measured_by_a_run
 
 
 def planned(model: str) -> Proposal:
@@ -31,20 +33,21 @@ def test_a_plan_of_a_folder_that_was_trained_uses_its_speed(
     asked = str(tmp_path / "model") if asked == "WHOLE" else asked
     before = planned(asked)
     assert before.time is None or not before.time.measured
-    add_measurement(
-        Measurement(
-            run="/runs/a",
-            time=1.0,
-            device=before.device.name,
-            method=before.plan.method.kind,
-            family=before.spec.family,
-            model=str(tmp_path / "model"),
-            checkpointing=before.plan.training.checkpointing,
-            passes=before.plan.training.accumulation,
-            flops_per_step=flops_per_pass(before.spec, before.plan, before.data) * before.plan.training.accumulation,
-            seconds_per_step=3.0,
-            steps=50,
-        )
-    )
+    add_measurement(measured_by_a_run(before, str(tmp_path / "model")))
     after = planned(asked)
     assert after.time is not None and after.time.basis == "measured in 1 run here" and after.plan.model.id == asked
+    ledger: list[dict[str, Any]] = [{"max_length": after.plan.training.max_length}]
+    result = {
+        "usable": True,
+        "tokens": {"total": 100},
+        "trained_tokens_uncut": 50,
+        "split": {"train": after.data.examples, "evaluation": 0},
+        "lengths": list(after.data.lengths),
+        "divided": 0,
+        "ledger": ledger,
+    }
+    plan = with_values(after.plan, {"hardware.cpu": True})
+    add_prices(result, plan)
+    low, high = ledger[0]["seconds"]
+    add_prices(result, with_values(plan, {"model.id": "demo"}))
+    assert high - low < ledger[0]["seconds"][1] - ledger[0]["seconds"][0], "lengths go by what was measured, too"

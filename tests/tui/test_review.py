@@ -11,9 +11,7 @@ from wizard import choose, screen_text, settled, wizard
 
 from loratui.core.compare_methods import compare_methods
 from loratui.core.dataset import uniform
-from loratui.core.measured import Measurement
 from loratui.core.memory.formats import formats
-from loratui.core.operations import flops_per_pass
 from loratui.core.plan import Plan
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
@@ -27,6 +25,7 @@ from loratui.tui.review.cards import CardView, result_words
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import plan_rows
 from loratui.tui.review.two_columns import GAP
+from measured_run import measured_by_a_run
 
 SIZES = [(80, 24), (120, 36), (160, 40), (200, 50)]
 
@@ -228,20 +227,7 @@ async def test_a_folder_that_was_trained_before_is_measured_however_it_is_writte
         before = plan.proposal
         assert before is not None and (before.time is None or not before.time.measured)
         assert "│ ~/llama-1b " in screen_text(app), "where it lies"
-        one = Measurement(
-            run="/runs/a",
-            time=1.0,
-            device=before.device.name,
-            method=before.plan.method.kind,
-            family=before.spec.family,
-            model=str(tmp_path / "llama-1b"),
-            checkpointing=before.plan.training.checkpointing,
-            passes=before.plan.training.accumulation,
-            flops_per_step=flops_per_pass(before.spec, before.plan, before.data) * before.plan.training.accumulation,
-            seconds_per_step=3.0,
-            steps=50,
-        )
-        plan.take_measurements((one,))
+        plan.take_measurements((measured_by_a_run(before, str(tmp_path / "llama-1b")),))
         assert plan.proposal is not None and plan.proposal.time is not None
         assert plan.proposal.time.basis == "measured in 1 run here"
         await settled(pilot)
