@@ -87,6 +87,11 @@ def test_the_title_over_the_losses_is_not_cut(width: int, title: str) -> None:
     assert loss_title(NAME, True, width) == title
 
 
+def test_a_chart_that_is_not_laid_out_yet_cuts_no_title() -> None:
+    """`demo-lora-202611…ra-20261127-1108 · l…` stood over the first steps."""
+    assert loss_title(NAME, False, 0) == f"{NAME} · loss"
+
+
 @pytest.mark.parametrize("rows", range(5, 40))
 def test_the_labels_of_a_logarithmic_axis_stand_at_even_powers(rows: int) -> None:
     """100, 1, 0.1, 0.001, 0.0001 stood there."""

@@ -195,3 +195,14 @@ async def test_the_playground_says_where_the_draft_did_not_make_the_run_that_it_
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, "best loss")
             assert (words in shown(app)) == bool(draft.model)
+
+
+async def test_what_stands_beside_a_label_keeps_its_column(run: Run) -> None:
+    """A long path went on at the left edge, below its label."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "best loss")
+        rows = app.screen.query_one("#answer-adapter", AnswerView)._note_rows(46)
+        (first,) = [place for place, row in enumerate(rows) if row.startswith("made by   LoRA")]
+        after = rows[first + 1 : [row.split(" ")[0] for row in rows].index("run")]
+        assert after and all(row.startswith(" " * 10) for row in after), rows

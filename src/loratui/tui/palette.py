@@ -163,7 +163,8 @@ class Palette(CommandPalette):
         Binding("enter", "take", "Take it", priority=True),
         Binding("escape", "escape", "Close"),
     ]
-    DEFAULT_CSS = "Palette #key-bar { dock: bottom; }"
+    # Many terminals have no picture of a lens: an empty box stood there.
+    DEFAULT_CSS = "Palette #key-bar { dock: bottom; } Palette SearchIcon { display: none; }"
 
     def __init__(self) -> None:
         super().__init__((*App.COMMANDS, WizardCommands), placeholder=PLACEHOLDER, id="--command-palette")

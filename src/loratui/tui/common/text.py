@@ -79,6 +79,12 @@ def hanging(line: str, width: int, by: int = 2) -> list[str]:
     ]
 
 
+def in_column(label: str, text: str, width: int, cells: int) -> list[str]:
+    """A label, and the text beside it in a column of its own that begins after so many cells."""
+    first, *rest = wrap(text, max(8, width - cells))
+    return [f"{label:<{cells}}{first}", *(" " * cells + line for line in rest)]
+
+
 def wrapped(content: Content, width: int) -> list[Content]:
     """Content cut at blanks into lines of at most `width` columns, each with its colours."""
     text, at, lines = content.plain, 0, []

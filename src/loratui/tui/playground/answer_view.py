@@ -11,10 +11,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from loratui.format import harmless, one_line
+from loratui.tui.common.text import in_column
 from loratui.tui.playground.growing_text import GrowingText, wrap
 from loratui.workers.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
+BESIDE, LABEL_CELLS = "\t", 10
+"""In a note: what stands between a label and what is said beside it, and the columns that the label gets."""
 ENDS = {
     "stop token": "stop token",
     "length": "▲ cut: max tokens",
@@ -182,13 +185,13 @@ class AnswerView(ScrollView):
     def note_height(self) -> int:
         """Rows that the whole note takes."""
         width = self.scrollable_content_region.width
-        return sum(len(wrap(line, max(1, width))) for line in harmless(self.note).split("\n")) if width else 0
+        return sum(len(_rows_of(line, width)) for line in self.note.split("\n")) if width else 0
 
     def _note_rows(self, width: int) -> list[str]:
         """The note in rows; of several lines those that have room whole."""
         rows: list[str] = []
-        for line in harmless(self.note).split("\n"):
-            parts = wrap(line, width)
+        for line in self.note.split("\n"):
+            parts = _rows_of(line, width)
             if not rows or len(rows) + len(parts) <= self.size.height:
                 rows += parts
         return rows
@@ -203,3 +206,11 @@ class AnswerView(ScrollView):
         else:
             text = self._text.rows[row] if row < len(self._text.rows) else ""
         return Strip([Segment(text, style)]).adjust_cell_length(width, style)
+
+
+def _rows_of(line: str, width: int) -> list[str]:
+    """A line of a note in rows; what stands beside a label keeps its column."""
+    label, beside, text = line.partition(BESIDE)
+    if beside:
+        return in_column(label, harmless(text), width, LABEL_CELLS)
+    return wrap(harmless(line), width)

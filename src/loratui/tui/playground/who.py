@@ -12,13 +12,12 @@ from loratui.paths import home_short
 from loratui.runs.directory import Run
 from loratui.runs.outcome import Outcome, OutcomeTail
 from loratui.runs.result import step_of_result
+from loratui.tui.playground.answer_view import BESIDE
 from loratui.workers.protocol import ADAPTER, BASE
 from loratui.workers.target import Target
 
 EVENTS_BYTES = 64 << 20
 """Of a run's events so much is read: of a longer file its first evaluations count alone."""
-LABEL = 10
-"""Columns of what a line is about."""
 
 
 def who_answers(target: Target) -> dict[str, str]:
@@ -84,4 +83,4 @@ def _rows(plan: Plan) -> str:
 
 
 def _lines(found: list[tuple[str, str]]) -> str:
-    return "\n".join(f"{label:<{LABEL}}{one_line(words, 200)}" for label, words in found)
+    return "\n".join(f"{label}{BESIDE}{one_line(words, 200)}" for label, words in found)

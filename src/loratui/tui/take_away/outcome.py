@@ -6,7 +6,7 @@ from textual.content import Content
 
 from loratui.format import harmless, one_line, size
 from loratui.hub.push import Destination, Parcel
-from loratui.tui.common.text import wrap
+from loratui.tui.common.text import in_column
 from loratui.tui.take_away.outputs import Output
 from loratui.workers.command import CommandProcess, Exported, GgufFile, Made, Merged, Sent
 
@@ -55,8 +55,5 @@ def what_is_sent(parcel: Parcel, to: Destination) -> str:
 
 def labelled(label: str, text: str, width: int) -> list[Content]:
     """A label, and the text beside it in a column of its own."""
-    first, *rest = wrap(harmless(text), width - LABEL_CELLS)
-    return [
-        Content.assemble((f"{label:<{LABEL_CELLS}}", "$text-muted"), first),
-        *(Content(" " * LABEL_CELLS + line) for line in rest),
-    ]
+    first, *rest = in_column(label, harmless(text), width, LABEL_CELLS)
+    return [Content.assemble((first[:LABEL_CELLS], "$text-muted"), first[LABEL_CELLS:]), *map(Content, rest)]

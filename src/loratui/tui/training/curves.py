@@ -83,8 +83,9 @@ def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> st
 
 def loss_title(name: str, log: bool, width: int) -> str:
     """What stands over the losses of a run, for a chart of so many columns: whole, else without what its legend says of
-    the axis, else with a shorter name.
+    the axis, else with a shorter name. Of a chart that has no columns yet nothing is cut.
     """
+    width = width or 2 * BORDER + len(name) + len(" · loss (log)")
     ways = [f"{name} · loss (log)", f"{name} · loss"] if log else [f"{name} · loss"]
     return next((way for way in ways if len(way) <= width - BORDER), f"{shortened(name, width - BORDER - 7)} · loss")
 
