@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,17 @@ def machine() -> Any:
 
 
 def wizard(home: Path, screen: str, *, demo: bool = False, **options: Any) -> Any:
-    """The wizard with this machine, and a model and a dataset chosen, or the demo's."""
+    """The wizard with this machine, and a model and a dataset chosen, or the demo's. A run that it shows is its own."""
     from loratui.tui.app import LoratuiApp
-    from loratui.tui.wizard.draft import DEMO, Draft
+    from loratui.tui.wizard.draft import DEMO, Draft, choices_mark
     from loratui.tui.wizard.state import WizardState
 
     draft = Draft(step="recipe", visited=["machine", "model", "dataset", "recipe"], model=MODEL, dataset="orders.jsonl")
+    draft = DEMO if demo else draft
+    if "run" in options:
+        draft = replace(draft, run=options["run"], run_for=choices_mark(draft))
     path = home / "state" / f"{screen}.json"
-    state = WizardState(path, draft=DEMO if demo else draft)
+    state = WizardState(path, draft=draft)
     state.hardware.take(machine())
     return LoratuiApp(screen=screen, state=state, **options)
 

@@ -126,7 +126,7 @@ async def test_training_says_where_the_draft_did_not_make_the_run_that_it_shows(
     state = WizardState(homes / "draft.json", draft=draft)
     async with LoratuiApp(screen="training", run=str(followed.run.path), state=state).run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "✓ finished")
-        words = "Steps 1 to 5 show the draft; as it is now, it is not this run's."
+        words = "Steps 1 to 5 hold another plan than that of this run."
         assert (words in text) != own and ("What became of the run" in text) == own, text
 
 

@@ -188,7 +188,7 @@ def test_settings_are_told_as_far_as_there_is_room(tmp_path: Path) -> None:
 
 
 async def test_the_playground_says_where_the_draft_did_not_make_the_run_that_it_asks(run: Run, home: Path) -> None:
-    words = "Steps 1 to 5 show the draft; as it is now, it is not this run's."
+    words = "Steps 1 to 5 hold another plan than that of this run."
     for draft in (Draft(), Draft(model="/models/little", dataset="rows.jsonl", visited=["review"])):
         state = WizardState(home / f"draft-{bool(draft.model)}.json", draft=draft)
         app = LoratuiApp(screen="playground", run=str(run.path), state=state)

@@ -74,7 +74,7 @@ class WizardState:
         if not self.run.path or same_choices(self.draft, Draft()):
             return ""
         own = self.run.path == self.draft.run and self.draft.run_for == choices_mark(self.draft)
-        return "" if own else "Steps 1 to 5 show the draft; as it is now, it is not this run's."
+        return "" if own else "Steps 1 to 5 hold another plan than that of this run."
 
     def done(self, step: str) -> bool:
         """Whether a step was visited and nothing blocks it; of training and playground, whether a run was started for
