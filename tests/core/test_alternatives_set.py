@@ -57,12 +57,12 @@ def test_what_is_freed_is_not_filled_anew() -> None:
 
 
 def test_every_key_of_a_change_can_be_typed() -> None:
-    from loratui.commands.plan import _value
+    from loratui.commands.why import shown
 
     _, proposal = made("Qwen/Qwen3-0.6B", "T4", uniform(5000, 400))
     for other in proposal.alternatives:
         for key, value in other.change.items():
-            assert parse_setting(f"{key}={_value(value)}") == (key, value)
+            assert parse_setting(f"{key}={shown(value)}") == (key, value)
 
 
 def test_alpha_stays_the_constant() -> None:
