@@ -43,6 +43,18 @@ def test_texts_stand_with_their_places() -> None:
     assert size_of(row) == len("onetwothree") and size_of(None) == 0
 
 
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=6) | st.just("  "),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=12,
+    )
+)
+def test_a_rows_size_is_that_of_its_texts(value: Any) -> None:
+    row = {"column": value}
+    assert size_of(row) == sum(len(text) for _, text in texts(row))
+
+
 def test_what_is_read_is_carried_and_what_is_not_is_named_by_its_column() -> None:
     row = {"q": "How many?", "a": "Three.", "hint": "count the apples on the table", "id": "row-17", "score_url": "h"}
     account = read(row, asked("How many?", "Three."), prompt="q", completion="a")

@@ -217,3 +217,25 @@ def test_tool_calls_and_all_of_a_long_row_set_it_apart() -> None:
     assert near.add(f"{start} {first}") is None and near.add(f"{start} {second}") is None
     system = Message("system", start)
     assert said(Conversation((system, Message("user", "a"), Message("assistant", "b", True)))) == "a\nb"
+
+
+def test_the_first_rows_are_read_once_for_what_is_shown_and_what_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.data import read
+    from loratui.tui.wizard.loading import load_dataset
+
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"p{n}", "completion": "b" * n}) + "\n" for n in range(1, 301)))
+    read_file, opened = read._read_file, list[str]()
+
+    def counted(file):
+        opened.append(file.path.name)
+        return read_file(file)
+
+    alone = quick_facts(find_dataset(str(path)))
+    path.touch()  # another state: what was remembered is of the first
+    monkeypatch.setattr(read, "_read_file", counted)
+    view = load_dataset(str(path), {})
+    assert len(opened) == 2  # the first rows, then those that are counted
+    assert (view.facts.rows, view.facts.lengths) == (alone.rows, alone.lengths) and view.facts.rows == 300

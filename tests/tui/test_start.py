@@ -211,3 +211,54 @@ def test_a_proposal_builds_the_checks_of_its_plan_and_not_those_of_each_section(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "8"]
+
+
+async def test_a_screens_looks_are_read_once_when_it_is_first_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual reads the looks of everything again for each screen that has some of its own."""
+    from textual.css import stylesheet
+
+    parse, read = stylesheet.parse, list[str]()
+
+    def counted(scope: str, css: str, read_from: Any, *more: Any, **options: Any) -> Any:
+        if str(read_from[0]).endswith(".tcss"):
+            read.append(Path(read_from[0]).name)
+        return parse(scope, css, read_from, *more, **options)
+
+    monkeypatch.setattr(stylesheet, "parse", counted)
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert read == ["app.tcss", "machine.tcss"]
+        for key in ("f3", "f4", "f5", "f6", "ctrl+r", "f3", "f4"):
+            await pilot.press(key)
+            await pilot.pause()
+        own = ["model.tcss", "dataset.tcss", "recipe.tcss", "review.tcss", "home.tcss"]
+        assert read == ["app.tcss", "machine.tcss", *own]
+        # and they are heeded: the model's details have two rows, and no more where a narrow screen has less room
+        assert app.screen_stack and app.get_screen("model").query_one("#model-details").size.height == 2
+
+
+async def test_showing_the_review_again_works_no_reason_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.core import proposal
+
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_values({"lora.r": 8})
+        await pilot.pause()
+        asked: list[int] = []
+        calculated = proposal._calculated
+
+        def counted(*situation: object) -> object:
+            asked.append(1)
+            return calculated(*situation)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(proposal, "_calculated", counted)
+        app.state.dataset.changed.publish()  # read again: the same plan
+        await pilot.pause()
+        assert len(asked) == 1
+        app.state.choices.set_values({"lora.r": 4})
+        await pilot.pause()
+        assert "rank 4" in app.screen.query_one("#card-4").render().plain  # type: ignore[union-attr]

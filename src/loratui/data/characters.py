@@ -101,7 +101,18 @@ def _collect(value: Any, path: str, found: list[tuple[str, str]]) -> None:
 
 def size_of(value: Mapping[str, Any] | None) -> int:
     """Characters of all texts of a row."""
-    return sum(len(text) for _, text in texts(value)) if value is not None else 0
+    return _characters(value)
+
+
+def _characters(value: Any) -> int:
+    """Of the same texts as `texts` finds; their places are not made, since each row of a sample is asked."""
+    if isinstance(value, str):
+        return 0 if value.isspace() else len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_characters, value.values()))
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
+        return sum(map(_characters, value))
+    return 0
 
 
 def pieces_of(conversation: Conversation) -> list[Piece]:

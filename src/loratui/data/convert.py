@@ -235,7 +235,9 @@ def _assistant(cell: Any, column: str) -> Message:
 
 
 def _system(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Message, ...]:
-    text = without_name(as_text(cell_at(value, columns.get("system")), columns.get("system", "system")))
+    if "system" not in columns:
+        return ()
+    text = without_name(as_text(cell_at(value, columns["system"]), columns["system"]))
     return (Message("system", text),) if text.strip() else ()
 
 

@@ -29,11 +29,14 @@ _cache: dict[tuple[str, str], DataFacts] = {}
 
 
 def quick_facts(
-    found: FoundDataset, section: DatasetSection | None = None, recognition: Recognition | None = None
+    found: FoundDataset,
+    section: DatasetSection | None = None,
+    recognition: Recognition | None = None,
+    head: list[Row] | None = None,
 ) -> DataFacts:
     """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file
     state. recognition: how the rows are read, where that was found out already; of pairs the longer side counts, and
-    where each side is a row of its own, both do.
+    where each side is a row of its own, both do. head: the first rows (`first_rows`), where they were read already.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
@@ -41,13 +44,18 @@ def quick_facts(
     read = recognition is not None and (recognition.pairs, recognition.judged)
     key = (found.fingerprint, f"{section!r} {read}")
     if key not in _cache:
-        _cache[key] = _facts(found, section, recognition)
+        _cache[key] = _facts(found, section, recognition, first_rows(found) if head is None else head)
     return _cache[key]
 
 
-def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognition | None) -> DataFacts:
+def first_rows(found: FoundDataset) -> list[Row]:
+    """The rows by which a dataset is understood and counted. DatasetError where none can be read."""
     head = sample_rows(found, SAMPLE_ROWS)
     require_rows(found, head)
+    return head
+
+
+def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognition | None, head: list[Row]) -> DataFacts:
     recognition = recognition or recognise(head, section.format, section.columns, where=found.path)
     total = count_rows(found, head, recognition.unfold)
     left_out = set(section.exclude)

@@ -6,7 +6,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.errors import DatasetError
 from loratui.core.mix import mixed_facts, sections_of
 from loratui.core.plan import DatasetSection
-from loratui.data.facts import quick_facts
+from loratui.data.facts import first_rows, quick_facts
 from loratui.data.find import find_planned
 from loratui.data.preferences import require_answer
 from loratui.data.preview import preview
@@ -33,8 +33,10 @@ def _numbered(section: DatasetSection) -> list[tuple[int, DatasetSection]]:
 
 def _facts(section: DatasetSection, objective: str, name: str) -> DataFacts:
     found = find_planned(section)
-    read_as = preview(found, section, count=0).recognition
-    facts = quick_facts(found, section, require_answer(read_as, section, where=section.path, objective=objective))
+    head = first_rows(found)
+    read_as = preview(found, section, count=0, head=head).recognition
+    recognition = require_answer(read_as, section, where=section.path, objective=objective)
+    facts = quick_facts(found, section, recognition, head)
     if facts.rows and facts.unusable == facts.rows:
         raise DatasetError(
             f"none of the {facts.rows:,} rows can be trained on: {facts.problem}",

@@ -50,11 +50,16 @@ class Preview:
         return (self, *self.others)
 
 
-def preview(found: FoundDataset, section: DatasetSection | None = None, *, count: int = 20) -> Preview:
-    """The first `count` rows; DatasetError where none can be read or they have no known shape."""
+def preview(
+    found: FoundDataset, section: DatasetSection | None = None, *, count: int = 20, head: list[Row] | None = None
+) -> Preview:
+    """The first `count` rows; DatasetError where none can be read or they have no known shape. head: the first rows of
+    the files (`facts.first_rows`, at least `count`), where they were read already.
+    """
     section = section or DatasetSection(path=found.path)
-    head = sample_rows(found, max(count, SAMPLE_ROWS))
-    require_rows(found, head)
+    if head is None:
+        head = sample_rows(found, max(count, SAMPLE_ROWS))
+        require_rows(found, head)
     recognition = recognise(head, section.format, section.columns, where=found.path)
     rows = sample_rows(found, count, recognition.unfold) if recognition.unfold else head[:count]
     return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))

@@ -137,7 +137,16 @@ class LoratuiApp(BackgroundLoading):
     def get_default_screen(self) -> Screen[Any]:
         """The first step itself: Textual's own empty screen below it would be laid out, and painted over, again and
         again."""
-        return self.get_screen(self.first_screen)
+        first: Screen[Any] = self.get_screen(self.first_screen)
+        return first
+
+    def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
+        """As Textual does; a screen's looks are read when it is first opened, and only they: Textual reads all anew."""
+        found = super().get_screen(screen, screen_class)
+        for path in found.css_path:
+            if not self.stylesheet.has_source(str(path), ""):
+                self.stylesheet.read(path)
+        return found
 
     # Looks
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class FitScreen(ModalScreen[dict[str, object] | None]):
     """The ways, the gentlest first. Returns the plan keys of the one that was taken, or None."""
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f", "leave", "Close", key_display="esc")]
 
     def __init__(self, proposal: Proposal) -> None:

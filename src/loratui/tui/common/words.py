@@ -20,6 +20,7 @@ from loratui.tui.common.help import term_line
 class WordsScreen(ModalScreen[None]):
     """A panel over the screen in front. terms: what it explains; a single one with the fields that it is a word for."""
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
 
     DEFAULT_CSS = "WordsScreen #panel > Static { padding: 0 1 0 0; }"

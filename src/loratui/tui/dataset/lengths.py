@@ -47,6 +47,7 @@ class LengthsScreen(ModalScreen[int]):
     prices: of each length of the ledger. now: the plan's maximum length.
     """
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,l", "leave", "Close", key_display="esc")]
 
     def __init__(self, lengths: RowLengths, prices: Sequence[LengthPrice], now: int) -> None:

@@ -43,6 +43,7 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
     values: the first rows as they stand in the file. columns: part → column now.
     """
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Close", key_display="esc"),
         *(Binding(key, f"give('{part}')", part, show=False) for key, part in KEYS.items()),

@@ -69,6 +69,7 @@ class ProblemsScreen(ModalScreen[list[str]]):
     left_out: the plan's kinds now.
     """
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,e,q", "leave", "Close", key_display="esc"),
         Binding(

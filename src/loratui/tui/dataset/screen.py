@@ -35,6 +35,7 @@ BESIDE = 160
 class DatasetScreen(TypedPathScreen):
     """A path, what was recognised and why, the counts, and one row at a time."""
 
+    CSS_PATH = "dataset.tcss"
     STEP = "dataset"
     HEADING = "Dataset"
     EXPLANATION = "What it will learn from."

@@ -47,6 +47,7 @@ class TryScreen(ModalScreen[str]):
     whether or not it is begun.
     """
 
+    CSS_PATH = "experiment.tcss"
     app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -41,6 +41,7 @@ STOPPING = "Its run saves a checkpoint and stops, what waits leaves the queue. r
 class ExperimentScreen(ModalScreen[None]):
     """Looked at again every two seconds; painted where something changed."""
 
+    CSS_PATH = "experiment.tcss"
     app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -34,6 +34,7 @@ VALUE_CELLS = 60
 class CompareScreen(ModalScreen[None]):
     """The first run's loss in one colour, the second's in another; and both in turns where they lie on each other."""
 
+    CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("compare"),
         Binding("escape,q,equals_sign", "leave", "Close", key_display="esc"),

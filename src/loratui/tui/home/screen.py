@@ -48,6 +48,7 @@ class HomeScreen(StepScreen):
     changed.
     """
 
+    CSS_PATH = "home.tcss"
     STEP = "runs"
     HEADING = "loratui"
     EXPLANATION = "Everything that was trained here, and the ways on."

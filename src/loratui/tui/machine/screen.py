@@ -48,6 +48,7 @@ class Cards(VerticalScroll, inherit_bindings=False):
 class MachineScreen(StepScreen):
     """A card for each GPU, for the CPU, and for a GPU that is not here; live about once a second."""
 
+    CSS_PATH = "machine.tcss"
     STEP = "machine"
     HEADING = "Machine"
     EXPLANATION = "What the training will run on."

@@ -32,6 +32,7 @@ PAUSE_SECONDS = 0.4
 class HubSearchScreen(ModalScreen[str]):
     """Words above, hits below. Returns the id that was chosen, or an empty text."""
 
+    CSS_PATH = "hub_search.tcss"
     app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]

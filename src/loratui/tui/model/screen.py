@@ -54,6 +54,7 @@ def unlisted_words(typed: str) -> str:
 class ModelScreen(StepScreen):
     """A list of models with parameters, size on disk, and whether full, LoRA and QLoRA training fit."""
 
+    CSS_PATH = "model.tcss"
     STEP = "model"
     HEADING = "Model"
     EXPLANATION = "The model that will learn."

@@ -169,6 +169,7 @@ class EvaluationScreen(ModalScreen[None]):
 class FailedRowsScreen(ModalScreen[None]):
     """Rows that the judged side did not answer right, with where its answer differs."""
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
     DEFAULT_CSS = """
     FailedRowsScreen #panel { width: 90%; height: 90%; }

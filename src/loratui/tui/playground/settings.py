@@ -32,6 +32,7 @@ STEPS: dict[str, tuple[float, ...]] = {
 class SettingsScreen(ModalScreen[GenerationSettings | None]):
     """Returns the settings, or None where they were left as they were."""
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "Take them", priority=True),
         Binding("escape", "cancel", "Leave as they were"),

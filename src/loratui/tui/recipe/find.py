@@ -28,6 +28,7 @@ VALUE_CELLS = 20
 class FindFieldScreen(ModalScreen[str]):
     """Returns the plan key that was chosen, or an empty text. here: the key that the cursor is on at first."""
 
+    CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
 
     def __init__(self, proposal: Proposal, here: str) -> None:

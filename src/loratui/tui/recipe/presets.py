@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class PresetScreen(ModalScreen[str]):
     """Each preset with what it would take here. Returns a name, or an empty text."""
 
+    CSS_PATH = "panels.tcss"
     app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]

@@ -44,6 +44,7 @@ WAITING = "…"
 class RecipeScreen(ShowingScreen, FindingScreen):
     """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
 
+    CSS_PATH = "recipe.tcss"
     STEP = "recipe"
     HEADING = "Recipe"
     EXPLANATION = "How it will learn: proposed, yours to change."

@@ -18,6 +18,7 @@ from loratui.tui.review.rows import Row
 class EverythingScreen(ModalScreen[None]):
     """Shows what `rows` says now."""
 
+    CSS_PATH = "review.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,m,q", "leave", "Close", key_display="esc")]
 
     def __init__(self, rows: Callable[[], list[Row]]) -> None:

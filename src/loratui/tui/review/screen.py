@@ -69,6 +69,7 @@ class StartButton(Static, can_focus=True):
 class ReviewScreen(StepScreen):
     """The four questions with their answers, and the digits that lead back to them."""
 
+    CSS_PATH = "review.tcss"
     STEP = "review"
     HEADING = "Review"
     EXPLANATION = "What will happen, and what it takes."
@@ -209,7 +210,7 @@ class ReviewScreen(StepScreen):
         self._show_said(self._said_rows(hindrances))
         for card in cards(state):
             self.query_one(f"#card-{card.number}", CardView).show(card)
-        if proposal != self._pictured:
+        if proposal is not self._pictured:  # to compare two would work out every reason of both
             self._pictured = proposal
             for box in self.query(PictureBox):
                 box.refresh()

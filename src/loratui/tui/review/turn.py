@@ -52,6 +52,7 @@ def turn_words(crowd: Crowd) -> str:
 class TurnScreen(ModalScreen[Turn | None]):
     """Returns whether to wait in the queue or to start beside the others; None where neither."""
 
+    CSS_PATH = "../common/panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Do not start", key_display="esc")]
 
     def __init__(self, crowd: Crowd, proposal: Proposal) -> None:

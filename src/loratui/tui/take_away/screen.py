@@ -43,6 +43,7 @@ class TakeAwayScreen(StepScreen):
     It takes the other screen's place instead of lying over it: a screen below goes on painting.
     """
 
+    CSS_PATH = "take_away.tcss"
     STEP = "take-away"
     HEADING = "Take away"
     MEMORY = False

@@ -130,7 +130,7 @@ def load_model(identifier: str) -> FoundModel:
 def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     """The dataset at this path, its first rows understood and its rows counted. Raises DatasetError."""
     from loratui.core.plan import plain_plan
-    from loratui.data.facts import quick_facts
+    from loratui.data.facts import first_rows, quick_facts
     from loratui.data.find import find_dataset
     from loratui.data.preferences import preference_readings
     from loratui.data.preview import preview, read_again
@@ -140,12 +140,13 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
         return _load_mix(plain_plan(dataset={**chosen, "path": ""}).dataset)
     section = plain_plan(dataset={**chosen, "path": path}).dataset
     found = find_dataset(path, encoding=section.encoding)
-    shown = preview(found, section)
+    head = first_rows(found)
+    shown = preview(found, section, head=head)
     ways = {
-        objective: (read_again(shown, reading), quick_facts(found, section, reading))
+        objective: (read_again(shown, reading), quick_facts(found, section, reading, head))
         for objective, reading in preference_readings(shown.recognition, section, where=found.path).items()
     }
-    return DatasetView(shown, quick_facts(found, section, shown.recognition), ways)
+    return DatasetView(shown, quick_facts(found, section, shown.recognition, head), ways)
 
 
 def _load_mix(section: DatasetSection) -> DatasetView:
