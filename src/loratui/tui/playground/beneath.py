@@ -89,6 +89,7 @@ class Rows(Lines):
     def say(self, why: str) -> None:
         """Why there are no rows to choose from; empty: they are not known yet."""
         self._rows = ()
+        self.can_focus = False  # enter would do nothing on it
         self.clear_options()
         self.border_title = Content("held-out rows")
         self.border_subtitle = Content("^l reads them")
@@ -104,7 +105,7 @@ class Rows(Lines):
     def show(self, rows: Sequence[Question]) -> None:
         """These rows can be chosen."""
         if rows is not self._rows:
-            self._rows = rows
+            self._rows, self.can_focus = rows, bool(rows)
             self.border_title = Content(f"{len(rows):,} held-out rows and their written answers")
             self.border_subtitle = Content("enter takes it into the prompt · ^l the next")
             self.draw()
