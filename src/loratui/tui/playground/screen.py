@@ -17,7 +17,7 @@ from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
-from loratui.tui.playground.answers import PAINT_SECONDS, ExpectedLine, QuestionLine
+from loratui.tui.playground.answers import PAINT_SECONDS, QuestionLine
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation
 from loratui.tui.playground.corrected import correct
@@ -62,7 +62,7 @@ class PlaygroundScreen(RowsScreen):
         yield self.loader
         yield QuestionLine()
         yield self.answers
-        yield ExpectedLine()
+        yield self.expected
         yield self.beneath
         yield self.prompt
 
@@ -97,7 +97,7 @@ class PlaygroundScreen(RowsScreen):
             return
         self.ballot.end()
         self.query_one(QuestionLine).update("")
-        self.query_one(ExpectedLine).put(None)
+        self.expected.put(None)
         if target.run is None or target.run != self._run:
             self.held_out = HeldOut(target.plan)
             self.beneath.forget()
@@ -137,6 +137,7 @@ class PlaygroundScreen(RowsScreen):
         finally:
             self._asking = False
             self.refresh_bindings()
+            self.call_after_refresh(self.share_with_beneath)
 
     @on(PromptArea.Sent)
     def _sent(self, event: PromptArea.Sent) -> None:
@@ -179,9 +180,9 @@ class PlaygroundScreen(RowsScreen):
         answers, conversation = self.answers, self.conversation
         conversation.ask(text, row)
         self.query_one(QuestionLine).put(text, len(conversation.turns) + 1 if conversation.turns and row is None else 0)
-        self.query_one(ExpectedLine).put(row)
+        self.expected.put(row)
         answers.begin()
-        self.share_with_beneath()
+        self.share_with_beneath(grown=True)
         self.refresh_bindings()
         answered = False
         async for event in self.session.ask(answers.sides, conversation, self.settings):
@@ -195,7 +196,7 @@ class PlaygroundScreen(RowsScreen):
     def _paint(self) -> None:
         if self._asking:
             self.answers.flush()
-            self.share_with_beneath()
+            self.share_with_beneath(grown=True)
 
     # Keys
 
@@ -259,9 +260,10 @@ class PlaygroundScreen(RowsScreen):
         return "esc twice stops it" if self.prompt.has_focus else "esc stops it"
 
     def action_leave(self) -> None:
-        """Leave the prompt for the answers, or for the rows while there are none, so that single keys work."""
-        if self.beneath.has_class("-shown") and not self.answers.answered and self.beneath.rows.can_focus:
-            self.beneath.rows.focus()
+        """Leave the prompt for the rows where they are shown, else for the answers, so that single keys work."""
+        rows = self.beneath.rows
+        if self.beneath.has_class("-shown") and rows.display and rows.can_focus:
+            rows.focus()
         else:
             self.answers.focus_shown()
 
