@@ -142,7 +142,7 @@ async def test_the_footer_of_the_answers_leads_to_what_was_made(homes: Path) -> 
         await pilot.press("escape")
         await settled(pilot)
         line = bar.render().plain
-        assert all(key in line for key in ("i Write", "^l Held-out row", "x Take away", "^g Score")), line
+        assert all(key in line for key in ("enter Write", "^l Held-out row", "x Take away", "^g Score")), line
 
 
 async def test_keys_that_an_empty_dataset_tells_of_are_in_the_footer(homes: Path) -> None:

@@ -73,7 +73,7 @@ async def test_what_was_asked_stands_beneath_the_answers_until_they_need_the_roo
         app.screen.query_one(Asked).focus()
         await pilot.press("end", "enter")
         await until(pilot, lambda: app.screen.query_one(PromptArea).text == "hello")
-        await pilot.resize_terminal(120, 36)
+        await pilot.resize_terminal(60, 15)
         await until(pilot, lambda: not beneath(app))
 
 
@@ -206,3 +206,57 @@ async def test_what_stands_beside_a_label_keeps_its_column(run: Run) -> None:
         (first,) = [place for place, row in enumerate(rows) if row.startswith("made by   LoRA")]
         after = rows[first + 1 : [row.split(" ")[0] for row in rows].index("run")]
         assert after and all(row.startswith(" " * 10) for row in after), rows
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=str)
+async def test_what_a_short_answer_leaves_free_holds_rows_to_ask(run: Run, size: tuple[int, int]) -> None:
+    """Below an answer of one word the panes were empty down to the prompt."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, lambda: beneath(app) and app.screen.query_one(Rows).option_count == 2)
+        await until(pilot, "2 held-out rows and their written answers")
+        await until(pilot, lambda: all(view.size.height < 7 for view in app.screen.query(AnswerView)))
+        await pilot.press("escape", "end", "enter")
+        await until(pilot, "Held-out row 2 of 2. enter asks it.")
+        app.screen.query_one(PromptArea).put("")
+        await pilot.press(*"endless", "enter")
+        await until(pilot, lambda: not beneath(app))
+        await pilot.press("escape")
+        await until(pilot, "■ stopped")
+        assert not beneath(app), "a long answer keeps all the room"
+
+
+async def test_of_the_three_boxes_those_are_shown_that_say_most(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        panel = app.screen.query_one(Beneath)
+        for number, boxes in enumerate(((True, False, True), (True, True, False))):
+            await pilot.press(*("hello", "again")[number], "enter")
+            await until(pilot, lambda number=number: panel.asked.many == number + 1)  # type: ignore[misc]
+            await until(pilot, lambda: beneath(app))
+            assert (panel.rows.display, panel.asked.display, panel.how.display) == boxes
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: beneath(app) and not panel.asked.display and not panel.how.display)
+        await pilot.resize_terminal(200, 50)
+        await until(pilot, lambda: beneath(app) and panel.asked.display and panel.how.display)
+
+
+async def test_growing_answers_take_the_panels_room_bit_by_bit(run: Run) -> None:
+    """The panel neither flickers while an answer grows, nor moves with each of its lines."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, lambda: beneath(app) and app.screen.query_one(Beneath).asked.many == 1)
+        heights: list[int] = []
+        take = app.screen.answers.take_rows  # type: ignore[attr-defined]
+        app.screen.answers.take_rows = lambda rows: (heights.append(rows or 0), take(rows))  # type: ignore[attr-defined]
+        await pilot.press(*"endless", "enter")
+        await until(pilot, lambda: not beneath(app))
+        grown = list(dict.fromkeys(rows for rows in heights if rows))
+        assert len(grown) <= 5 and grown == sorted(grown) and heights[-1] == 0, heights
+        await pilot.press("escape")
+        await until(pilot, "■ stopped")

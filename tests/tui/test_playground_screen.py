@@ -238,16 +238,16 @@ async def test_the_loading_of_a_model_is_stopped_by_the_key_that_stops_everywher
     (slow / "config.json").write_text("{}")
     app = LoratuiApp(screen="playground", adapter=str(slow))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "reading the weights … ^c stops it" in " ".join(shown(app).split()))
+        await until(pilot, lambda: "reading the weights … esc twice stops it" in " ".join(shown(app).split()))
         if key == "s":
             await pilot.press("escape")
-            assert "s Stop" in await until(pilot, "i Write")
+            assert "esc Stop" in await until(pilot, "enter Write")
         client = app.screen.session.client
         assert client is not None
         await pilot.press(key)
         await until(pilot, lambda: "you stopped it" in " ".join(shown(app).split()))
         await until(pilot, lambda: not app.screen.session.alive and client.process_id is None)
-        assert "s Stop" not in shown(app).splitlines()[-1], "nothing is at work"
+        assert "esc Stop" not in shown(app).splitlines()[-1], "nothing is at work"
         if key == "s":
             (slow / "go").touch()
             await pilot.press("i", *"anew", "enter")
@@ -261,10 +261,10 @@ async def test_s_stops_answers_and_x_takes_the_result_away(run: Run) -> None:
         await pilot.press(*"endless", "enter")
         await until(pilot, "word word")
         app.screen.answers.focus_shown()
-        await until(pilot, "s Stop")
+        await until(pilot, "esc Stop")
         await pilot.press("s")
         await until(pilot, "stopped")
-        await until(pilot, lambda: "s Stop" not in shown(app))
+        await until(pilot, lambda: "esc Stop" not in shown(app))
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, TakeAwayScreen))
         await pilot.press("escape")
@@ -533,6 +533,10 @@ async def test_an_answer_written_as_it_should_have_been_becomes_a_preference_row
         await pilot.press(*"plain", "enter")
         await until(pilot, "stop token")
         await pilot.press("escape", "f")
+        await until(pilot, "as adapter should have answered")
+        await pilot.press("escape")
+        app.screen.query(AnswerView).first().focus()
+        await pilot.press("f")
         await until(pilot, "as base should have answered")
         await pilot.press(*", rightly", "enter")
         await until(pilot, "Kept: `loratui export")

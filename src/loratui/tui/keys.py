@@ -183,7 +183,7 @@ USES: dict[str, tuple[Use, ...]] = {
     ),
     "playground": (
         Use("i", "write", "Write", "Back to the prompt"),
-        Use("s", "halt", "Stop", "Stop the answers that are growing, or the loading of the model"),
+        Use("s", "halt", "Stop", "As esc: stop the answers that are growing, or the loading", show=False),
         Use(
             "r",
             "again",
@@ -225,7 +225,6 @@ FOOTERS: dict[str, tuple[str, ...]] = {
         "vote(2)",
         "vote(3)",
         "vote(0)",
-        "halt",
         "write",
         "row",
         "take_away",

@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static, TextArea
 
+from loratui.tui.common.key_bar import NAMED
 from loratui.tui.common.text import wrap
 from loratui.tui.wizard.words import words_of
 
@@ -139,7 +140,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
                 typing = True
                 continue
         keys, _, _ = actions.setdefault(action, ([], words, rank))
-        keys.append(screen.app.get_key_display(Binding(binding.key, binding.action)))
+        keys.append(NAMED.get(binding.key) or screen.app.get_key_display(Binding(binding.key, binding.action)))
     rows = sorted(actions.items(), key=lambda item: item[1][2])
     told = [
         (STEP_KEYS if action == "open_step" else " ".join(dict.fromkeys(keys)), words, rank)

@@ -18,6 +18,8 @@ from loratui.workers.protocol import Done, Failed
 LONGEST_PIECE = 100_000
 BESIDE, LABEL_CELLS = "\t", 10
 """In a note: what stands between a label and what is said beside it, and the columns that the label gets."""
+MOST_NOTE = 8
+"""Rows of a note for which a pane asks at most."""
 ENDS = {
     "stop token": "stop token",
     "length": "▲ cut: max tokens",
@@ -182,10 +184,17 @@ class AnswerView(ScrollView):
             self._follow = True
 
     @property
-    def note_height(self) -> int:
-        """Rows that the whole note takes."""
-        width = self.scrollable_content_region.width
-        return sum(len(_rows_of(line, width)) for line in self.note.split("\n")) if width else 0
+    def needed(self) -> int:
+        """Rows in which the answer, or the note, can be read; of a long note its beginning."""
+        if not self._notes:
+            return len(self._text.rows)
+        width = max(1, self.scrollable_content_region.width)
+        return min(MOST_NOTE, sum(len(_rows_of(line, width)) for line in self.note.split("\n")))
+
+    @property
+    def _notes(self) -> bool:
+        """Whether the note is shown."""
+        return bool(self.note) and self._text.rows == [""]
 
     def _note_rows(self, width: int) -> list[str]:
         """The note in rows; of several lines those that have room whole."""
@@ -200,7 +209,7 @@ class AnswerView(ScrollView):
         width = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
         style = self.rich_style
-        if self.note and self._text.rows == [""]:
+        if self._notes:
             rows = self._note_rows(max(1, width))
             text = rows[y] if y < len(rows) else ""
         else:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from loratui.format import one_line
@@ -24,8 +25,6 @@ STACKED = 2
 """Answers that fit below each other; more are shown one at a time."""
 LEAST_ROWS = 4
 """Rows of a pane at least; where there are fewer, one is shown at a time."""
-MOST_WAITING = 10
-"""Rows of the panes at most, before a question."""
 BORDER_ROWS = 2
 NOTES = {
     BASE: "Here the base model will answer, as it was before the training.",
@@ -35,6 +34,10 @@ NOTES = {
 BLIND_NOTE = "One of the sides will answer here."
 QUESTION_ROWS = 3
 """Rows of the screen that a question or an expected answer may take."""
+
+
+class RoomChanged(Message):
+    """There are more or fewer rows than before to be shared."""
 
 
 class Answers(Vertical):
@@ -104,10 +107,16 @@ class Answers(Vertical):
         """Whether an answer has more rows than its pane."""
         return any(view.overflows for view in self.views)
 
-    def wait_small(self, waiting: bool) -> None:
-        """Take no more rows than the notes need, while nothing was asked; else all there are."""
-        needed = min(MOST_WAITING, max((view.note_height for view in self.views), default=0) + BORDER_ROWS)
-        self.styles.height = max(LEAST_ROWS, needed) if waiting else "1fr"
+    @property
+    def needed(self) -> int:
+        """Rows in which everything can be read that the panes hold now."""
+        rows = [max(LEAST_ROWS, BORDER_ROWS + view.needed) for view in self.views if view.display]
+        beside = self.has_class("-beside")
+        return (max(rows, default=LEAST_ROWS) if beside else sum(rows)) + self.tabbed
+
+    def take_rows(self, rows: int | None) -> None:
+        """Take so many rows; None: all there are."""
+        self.styles.height = "1fr" if rows is None else rows
 
     def _note(self, side: str) -> str:
         """What stands in a pane before the first question."""
@@ -204,6 +213,7 @@ class Answers(Vertical):
     def on_resize(self) -> None:
         self.set_class(self.size.width >= BESIDE_COLUMNS, "-beside")
         self.call_after_refresh(self._lay_out)
+        self.post_message(RoomChanged())
 
     def _lay_out(self) -> None:
         views = self.views
@@ -250,6 +260,11 @@ class ExpectedLine(Static):
 
     def __init__(self) -> None:
         super().__init__(id="expected")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the screen that it takes."""
+        return self.outer_size.height if self.display else 0
 
     def put(self, row: Question | None) -> None:
         """Show what this row expects."""

@@ -17,14 +17,15 @@ from textual.widgets.option_list import Option
 from loratui.core.generation import GenerationSettings, preset_of
 from loratui.format import number_text, one_line
 from loratui.tui.common.text import wrap
+from loratui.tui.playground.answers import RoomChanged
 from loratui.tui.playground.conversation import prompt_of
 from loratui.tui.playground.keys import KEYS, SINGLE_KEYS
 from loratui.workers.questions import Question
 
-BEFORE = (100, 34)
-"""Columns and rows of a terminal from which on there is room for it before the first question."""
-AFTER = (160, 44)
-"""The same once there are answers, which need more."""
+LEAST_ROWS, MOST_ROWS = 5, 16
+"""Rows that it takes at least and at most, borders and all."""
+TWO_COLUMNS, THREE_COLUMNS = 100, 160
+"""Columns of a terminal from which on two of the boxes stand beside each other, and all three."""
 MOST_ASKED = 50
 DRAWN = ("top_p", "top_k", "min_p", "seed")
 """Settings that count only where tokens are drawn at random."""
@@ -84,11 +85,14 @@ class Rows(Lines):
     def __init__(self) -> None:
         super().__init__(id="held-out-rows", markup=False)
         self._rows: Sequence[Question] = ()
+        self.why_none = ""
+        """Why there is nothing to choose; empty: there is, or it is not known yet."""
         self.say("")
 
     def say(self, why: str) -> None:
         """Why there are no rows to choose from; empty: they are not known yet."""
-        self._rows = ()
+        self._rows, self.why_none = (), why
+        self.can_focus = False  # enter would do nothing on it
         self.clear_options()
         self.border_title = Content("held-out rows")
         self.border_subtitle = Content("^l reads them")
@@ -104,7 +108,7 @@ class Rows(Lines):
     def show(self, rows: Sequence[Question]) -> None:
         """These rows can be chosen."""
         if rows is not self._rows:
-            self._rows = rows
+            self._rows, self.can_focus, self.why_none = rows, bool(rows), ""
             self.border_title = Content(f"{len(rows):,} held-out rows and their written answers")
             self.border_subtitle = Content("enter takes it into the prompt · ^l the next")
             self.draw()
@@ -148,18 +152,20 @@ class Asked(Lines):
         self._said: list[Said] = []
         self.border_title = Content("asked before, the newest first")
         self.border_subtitle = Content("enter takes it into the prompt again")
-        self.display = False
+
+    @property
+    def many(self) -> int:
+        """How many questions it holds."""
+        return len(self._said)
 
     def add(self, question: str, answers: Mapping[str, str]) -> None:
         """This was asked, and answered so."""
         self._said = [Said(question, dict(answers)), *self._said][:MOST_ASKED]
-        self.display = True
         self.draw()
 
     def forget(self) -> None:
         """Another run is asked: what was asked before is not its."""
         self._said = []
-        self.display = False
         self.clear_options()
 
     def draw(self) -> None:
@@ -236,7 +242,7 @@ def how_lines(settings: GenerationSettings, width: int, height: int) -> Content:
 
 
 class Beneath(Horizontal):
-    """The three beside each other, shown while there is room for them and the answers need none of it."""
+    """The three beside each other, or as many as have room; shown where the answers leave them some."""
 
     DEFAULT_CSS = """
     Beneath { height: 1fr; display: none; }
@@ -256,16 +262,34 @@ class Beneath(Horizontal):
         yield self.asked
         yield self.how
 
+    def on_resize(self) -> None:
+        self.post_message(RoomChanged())
+
+    def choose(self) -> None:
+        """Show those of the three that say most in the columns there are: what was asked before needs a second question
+        where it takes another's place, since the last one stands above.
+        """
+        columns = self.app.size.width
+        asked = self.asked.many > (0 if columns >= THREE_COLUMNS else 1)
+        two = columns >= TWO_COLUMNS
+        self.rows.display = two or not self.rows.why_none
+        self.asked.display = asked and (two or not self.rows.display)
+        self.how.display = columns >= THREE_COLUMNS or (not self.asked.display and (two or not self.rows.display))
+
     def answered(self, question: str, answers: Mapping[str, str], *, hidden: bool) -> None:
         """This was asked. hidden: whose answers they are must not be told yet."""
         self.asked.add(question, {} if hidden else answers)
+        self.choose()
 
     def forget(self) -> None:
         """Another run is asked."""
         self.asked.forget()
         self.rows.say("")
+        self.choose()
 
-    def has_room(self, size: tuple[int, int], answered: bool) -> bool:
-        """Whether a terminal of this size has room for it. answered: there are answers, or they are on their way."""
-        columns, rows = AFTER if answered else BEFORE
-        return size[0] >= columns and size[1] >= rows
+    @staticmethod
+    def leaves(free: int, needed: int) -> int | None:
+        """Rows that the answers keep of those that are free, where it is shown; None where that leaves it too few.
+        needed: of the answers.
+        """
+        return max(needed, free - MOST_ROWS) if free - needed >= LEAST_ROWS else None

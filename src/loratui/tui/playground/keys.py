@@ -28,16 +28,24 @@ KEYS: list[BindingType] = [
     Binding("0", "vote(0)", "none is", tooltip="No answer is better; the names come back"),
     # Where nothing can be voted on they are the steps' numbers, as everywhere; 4 to 7 never vote.
     *(Binding(str(number), f"step_unless_voting('{step}')", show=False) for number, step in enumerate(STEPS[:3], 1)),
-    Binding("ctrl+c", "interrupt", "Stop", show=False, tooltip="Stop the answers, or the loading", priority=True),
-    Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
+    # Whose fingers press it to stop a program stops what is at work. It is told nowhere: esc is the key for that.
+    Binding("ctrl+c", "interrupt", show=False, priority=True),
+    Binding(
+        "escape",
+        "stop",
+        "Stop",
+        tooltip="Stop the answers that are growing; outside the prompt, the loading of the model too",
+        priority=True,
+    ),
     Binding(
         "escape",
         "leave",
         "More keys",
         key_display="esc",
-        tooltip="Leave the prompt, so that the single keys work",
+        tooltip="Leave the prompt, so that the single keys work; enter or i leads back",
         priority=True,
     ),
+    Binding("enter", "write", "Write", key_display="enter", tooltip="Back to the prompt"),
     *bindings("playground"),
     Binding("left,right", "tab", "Other answer", show=False, tooltip="Show another side, where only one fits"),
     Binding(

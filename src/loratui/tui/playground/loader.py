@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textual import events, on, work
 from textual.content import Content
 from textual.message import Message
+from textual.screen import Screen
 from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
@@ -42,7 +43,8 @@ class Wanted:
 
 class Loader(Static):
     """The session of a playground, in a few words. take: given each target that was found, before it is loaded.
-    may_take: whether another target may be taken now; given whether a question is about to be asked.
+    may_take: whether another target may be taken now; given whether a question is about to be asked. stop_words: which
+    keys stop the loading now; empty where others come first.
     """
 
     DEFAULT_CSS = """
@@ -59,13 +61,20 @@ class Loader(Static):
             super().__init__()
             self.sentence = sentence
 
-    def __init__(self, take: Callable[[Target], Awaitable[None]], may_take: Callable[[bool], bool]) -> None:
+    def __init__(
+        self,
+        take: Callable[[Target], Awaitable[None]],
+        may_take: Callable[[bool], bool],
+        stop_words: Callable[[], str],
+    ) -> None:
         super().__init__(id="target")
         self.session = Session(self._progress)
         self._take = take
         self._wanted: Wanted | None = None
         self._away: object = None
-        self._may_take = may_take
+        self._may_take, self._stop_words = may_take, stop_words
+        self._doing = ""
+        """What the worker said last of the loading."""
         self._watch = Watch()
         self._told = ""
         """What was last told of the run."""
@@ -86,6 +95,7 @@ class Loader(Static):
 
     def on_mount(self) -> None:
         self.set_interval(WATCH_SECONDS, self._look)
+        self.screen.bindings_updated_signal.subscribe(self, self._keys_changed)
 
     @on(events.Unmount)
     async def _unmounted(self) -> None:
@@ -254,19 +264,25 @@ class Loader(Static):
             self._failed(error.sentence)
             return error.sentence
         finally:
-            self._at_work = None
+            self._at_work, self._doing = None, ""
             if self.is_running:
                 self.screen.refresh_bindings()
         self._ready(target, ready)
         return ""
 
+    def _keys_changed(self, _: Screen[object]) -> None:
+        if self.at_work and self._doing:
+            self._progress(self._doing)
+
     def _progress(self, what: str) -> None:
+        self._doing = what
+        stops = self._stop_words()
         title = self.session.target.title if self.session.target is not None else ""
         self.update(
             Content.assemble(
                 ("◌ ", "$accent"),
                 (one_line(title, 60), "bold $foreground"),
-                (f"  {one_line(what, 120)} … ^c stops it", "$text-muted"),
+                (f"  {one_line(what, 120)} …{stops and f' {stops}'}", "$text-muted"),
             )
         )
 

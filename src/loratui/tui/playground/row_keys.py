@@ -10,7 +10,7 @@ from textual.content import Content
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
-from loratui.tui.playground.answers import Answers
+from loratui.tui.playground.answers import Answers, ExpectedLine, RoomChanged
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.beneath import Asked, Beneath, Rows
 from loratui.tui.playground.conversation import prompt_of
@@ -20,6 +20,9 @@ from loratui.tui.playground.run_behind import RunBehindScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.who import who_answers
 from loratui.workers.target import Target
+
+SPARE_ROWS = 4
+"""Rows that growing answers get beside those that they need."""
 
 
 class RowsScreen(RunBehindScreen):
@@ -33,6 +36,7 @@ class RowsScreen(RunBehindScreen):
         self.held_out = HeldOut()
         self.ballot = Ballot()
         self.beneath = Beneath()
+        self.expected = ExpectedLine()
         self._asking = False
         self._score_said = Content()
         """What was last said of a score."""
@@ -117,24 +121,32 @@ class RowsScreen(RunBehindScreen):
 
     # What stands there before a question, and beneath the answers
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.share_with_beneath)
+    @on(RoomChanged)
+    def _room_changed(self) -> None:
+        self.share_with_beneath()
 
-    def share_with_beneath(self) -> None:
-        """Show the panel where there is room: before the first question the panes need little, long answers all. What
-        was asked before may tell whose answers wait for a vote.
+    def share_with_beneath(self, *, grown: bool = False) -> None:
+        """Show the panel where the answers leave room for it. What was asked before may tell whose answers wait for a
+        vote.
+
+        grown: answers grow; they take more only once they need it, and then some rows at a time.
         """
         answered = self._asking or self.answers.answered
-        taken = self.answers.overflows or (answered and self.ballot.open)
-        shown = self.beneath.has_room(self.size, answered) and not taken
+        closed = answered and self.ballot.open
+        if grown and not closed and not (self.beneath.has_class("-shown") and self.answers.overflows):
+            return
+        free = self.prompt.region.y - self.answers.region.y - self.expected.rows
+        rows = self.beneath.leaves(free, self.answers.needed + SPARE_ROWS * self._asking) if not closed else None
+        shown = rows is not None
         focused = self.focused
         if not shown and focused is not None and self.beneath in focused.ancestors:
             self.answers.focus_shown()
         target = self.session.target
         if shown and not self.beneath.has_class("-shown") and self.session.settled and target is not None:
             self.tell_about(target)  # its list was not filled while nobody saw it
+        self.beneath.choose()
         self.beneath.set_class(shown, "-shown")
-        self.answers.wait_small(shown and not answered)
+        self.answers.take_rows(rows)
 
     @work(exclusive=True, group="about", exit_on_error=False)
     async def tell_about(self, target: Target) -> None:

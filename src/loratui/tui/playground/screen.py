@@ -17,7 +17,7 @@ from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
-from loratui.tui.playground.answers import PAINT_SECONDS, ExpectedLine, QuestionLine
+from loratui.tui.playground.answers import PAINT_SECONDS, QuestionLine
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation
 from loratui.tui.playground.corrected import correct
@@ -33,6 +33,7 @@ from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Load, Piece, R
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
+NOTHING_OPEN = "Nothing is open here: i goes back to the prompt, ^p to the step before."
 GOES_ON = 2
 """Questions of a conversation at which it is told that they are one."""
 
@@ -50,7 +51,7 @@ class PlaygroundScreen(RowsScreen):
     def __init__(self) -> None:
         super().__init__()
         # Held, not looked up: keys are asked about before the screen stands and while it is taken down.
-        self.loader = Loader(self._take, self._may_take)
+        self.loader = Loader(self._take, self._may_take, self._stop_words)
         self.prompt = PromptArea()
         """Where a question is written."""
         self.conversation = Conversation()
@@ -61,7 +62,7 @@ class PlaygroundScreen(RowsScreen):
         yield self.loader
         yield QuestionLine()
         yield self.answers
-        yield ExpectedLine()
+        yield self.expected
         yield self.beneath
         yield self.prompt
 
@@ -96,7 +97,7 @@ class PlaygroundScreen(RowsScreen):
             return
         self.ballot.end()
         self.query_one(QuestionLine).update("")
-        self.query_one(ExpectedLine).put(None)
+        self.expected.put(None)
         if target.run is None or target.run != self._run:
             self.held_out = HeldOut(target.plan)
             self.beneath.forget()
@@ -136,6 +137,7 @@ class PlaygroundScreen(RowsScreen):
         finally:
             self._asking = False
             self.refresh_bindings()
+            self.call_after_refresh(self.share_with_beneath)
 
     @on(PromptArea.Sent)
     def _sent(self, event: PromptArea.Sent) -> None:
@@ -166,7 +168,7 @@ class PlaygroundScreen(RowsScreen):
                 self.answers.focus_shown()
 
     async def _is_ready(self, then: str) -> bool:
-        self.say("" if self.session.ready else f"The model is being loaded; then {then}.")
+        self.say("" if self.session.ready else f"The model is being loaded; then {then}. esc takes it back.")
         sentence = await self.loader.until_ready()
         self.say(sentence, "error")
         return not sentence
@@ -178,9 +180,9 @@ class PlaygroundScreen(RowsScreen):
         answers, conversation = self.answers, self.conversation
         conversation.ask(text, row)
         self.query_one(QuestionLine).put(text, len(conversation.turns) + 1 if conversation.turns and row is None else 0)
-        self.query_one(ExpectedLine).put(row)
+        self.expected.put(row)
         answers.begin()
-        self.share_with_beneath()
+        self.share_with_beneath(grown=True)
         self.refresh_bindings()
         answered = False
         async for event in self.session.ask(answers.sides, conversation, self.settings):
@@ -194,21 +196,24 @@ class PlaygroundScreen(RowsScreen):
     def _paint(self) -> None:
         if self._asking:
             self.answers.flush()
-            self.share_with_beneath()
+            self.share_with_beneath(grown=True)
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         writing, run = self.prompt.has_focus, self._run
-        if action in SINGLE_KEYS and (self._asking or writing):
+        if action in SINGLE_KEYS and (writing or (self._asking and action != "write")):
             return False
         match action:  # what is not named here may always be done
             case "score":
                 return self.held_out.there or self.session.target is None
             case "stop":
-                return self._asking
-            case "interrupt" | "halt":
-                return (self._asking or self.loader.at_work) and (action == "interrupt" or not writing)
+                return self._asking or (self.loader.at_work and not writing)
+            case "interrupt":
+                copies = self.prompt.selected_text or self.get_selected_text()
+                return (self._asking or self.loader.at_work) and not copies
+            case "halt":
+                return (self._asking or self.loader.at_work) and not writing
             case "leave":
                 return not self._asking and writing
             case "again" | "edit" | "new" | "fix":
@@ -237,28 +242,40 @@ class PlaygroundScreen(RowsScreen):
             self.app.open_step(step)
 
     async def action_stop(self) -> None:
-        """Stop the answers, or take back the question that waits for the model."""
+        """Stop the answers, or take back the question that waits for the model; where nothing is asked, the loading."""
+        if not self._asking:
+            await self.loader.stop()
+            return
         if self.session.ready is None or not self.session.settled:
             self.workers.cancel_group(self, "ask")
             self.say("Taken back: nothing is asked. The question stands below: enter asks it.")
         await self.session.stop()
 
-    async def action_interrupt(self) -> None:
-        """Stop what is at work: the answers, else the loading."""
-        await (self.action_stop() if self._asking else self.loader.stop())
+    action_interrupt = action_halt = action_stop
 
-    action_halt = action_interrupt
+    def _stop_words(self) -> str:
+        """How the loading is stopped: what is open is left first, and a question that waits is taken back first."""
+        if self._asking:
+            return ""
+        return "esc twice stops it" if self.prompt.has_focus else "esc stops it"
 
     def action_leave(self) -> None:
-        """Leave the prompt for the answers, or for the rows while there are none, so that single keys work."""
-        if self.beneath.has_class("-shown") and not self.answers.answered and self.beneath.rows.option_count:
-            self.beneath.rows.focus()
+        """Leave the prompt for the rows where they are shown, else for the answers, so that single keys work."""
+        rows = self.beneath.rows
+        if self.beneath.has_class("-shown") and rows.display and rows.can_focus:
+            rows.focus()
         else:
             self.answers.focus_shown()
+
+    def action_leave_step(self) -> None:
+        """The prompt is left, and nothing is at work: say what leads on."""
+        self.say(NOTHING_OPEN)
 
     def action_write(self) -> None:
         """Back to the prompt."""
         self.prompt.focus()
+        if self._said.plain == NOTHING_OPEN:
+            self.say("")
 
     def action_tab(self) -> None:
         """Show the next side."""
