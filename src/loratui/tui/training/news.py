@@ -27,12 +27,12 @@ HOME = ("^r", "Home")
 
 def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
     """Rows below the curves of a screen of so many: the fewest, the most, and how many are filled where there are
-    samples enough.
+    samples enough. On a low screen what is not needed is the curves'.
     """
     if height >= TALL:
         return 2, 8, 6 if wide else 2
     most = max(2, min(6, height - SPARED_ROWS))
-    return min(3, most), most, min(3, most)
+    return 0, most, min(3, most)
 
 
 def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafted: bool = False) -> list[Content]:

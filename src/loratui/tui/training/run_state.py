@@ -201,7 +201,7 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
 def _compared(measured: int, predicted: int | None) -> str:
     if not measured or not predicted:
         return ""
-    return f"above by {size(above)}" if (above := measured - predicted) > 0 else f"{measured / predicted:.0%} used"
+    return f"peak {size(above)} above" if (above := measured - predicted) > 0 else f"peak {measured / predicted:.0%}"
 
 
 def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
