@@ -194,3 +194,8 @@ def plain_letters(text: str) -> str:
 def lowered(words: str) -> str:
     """A name at the beginning of a sentence, within one: only the first letter, and no abbreviation."""
     return words if words[1:2].isupper() else words[:1].lower() + words[1:]
+
+
+def sentence(words: str) -> str:
+    """Words as a sentence of its own, its first letter large and its end marked; empty for none."""
+    return f"{words[:1].upper()}{words[1:]}{'' if words[-1:] in '.!?…' else '.'}"

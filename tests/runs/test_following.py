@@ -147,7 +147,7 @@ def test_steps_come_at_their_pace_and_the_last_is_never_lost(run: Run) -> None:
 def test_no_signal_without_a_worker_here(run: Run, status: dict[str, Any], says: str) -> None:
     holds(run, **status, created=time.time(), heartbeat=time.time())
     with pytest.raises(RunError, match=says):
-        stop_run(run)
+        stop_run(run, "command")
 
 
 @pytest.mark.parametrize(("error", "says"), [(ProcessLookupError, "is gone"), (PermissionError, "another user")])

@@ -76,7 +76,7 @@ def test_a_heartbeat_from_the_future_is_no_heartbeat(tmp_path: Path) -> None:
     run = create_run(Plan(), output=tmp_path / "run")
     write_status(run.status_path, away)
     with pytest.raises(Exception, match="is not running: it is lost"):
-        stop_run(run)
+        stop_run(run, "command")
     require_over(run)
 
 

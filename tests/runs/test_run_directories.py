@@ -268,11 +268,11 @@ def test_stop_and_save_are_signals(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="still going"):
         resume_run(run)
     save_now(run)
-    stop_run(run)
+    stop_run(run, "command")
     assert child.wait(PATIENCE_SECONDS) == 0
     assert wait_ended(run, PATIENCE_SECONDS).state == "lost"
     with pytest.raises(RunError, match="not running"):
-        stop_run(run)
+        stop_run(run, "command")
 
 
 def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:

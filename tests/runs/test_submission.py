@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from loratui.runs.events import EventTail
 from loratui.runs.jobs import JobRecord, add_job, last_job, read_jobs
 from loratui.runs.start import begin_run, create_run, rehearses, start_worker, wait_started
 from loratui.runs.status import Status, read_status, signs_of_life, write_status
+from loratui.runs.stop_note import who_asked
 from loratui.runs.submit import JOB_NAME, script_for, submit_run
 
 
@@ -184,8 +186,9 @@ def working(slurm: StandIn, waiting: Run) -> Run:
 def test_signals_go_by_the_scheduler(slurm: StandIn, working: Run) -> None:
     save_now(working)
     evaluate_now(working)
-    stop_run(working)
+    stop_run(working, "command")
     assert slurm.asked("scancel") == [f"--signal={name} {JOB}" for name in ("USR1", "USR2", "INT")]
+    assert who_asked(working.path, 1.0) == "command", "the worker hears SIGINT from whomever"
     assert working.status().state == "running", "its worker says how it ends"
 
 
@@ -194,14 +197,12 @@ def test_one_that_waits_is_taken_out_of_the_queue(slurm: StandIn, waiting: Run) 
         with pytest.raises(RunError, match=rf"waits: Job {JOB} .*Try again once it runs"):
             ask(waiting)
     assert not slurm.asked("scancel")
-    stop_run(waiting)
+    stop_run(waiting, "command")
     assert slurm.asked("scancel") == [str(JOB)]
     status = written(waiting)
     assert status.state == "stopped" and status.ended > 0
-    assert status.message == (
-        f"Job {JOB} was taken out of the queue. `loratui resume {waiting.name}` submits it again."
-    )
-    for ask in (stop_run, cancel_run):
+    assert status.message == f"you took it out of the queue (job {JOB})"
+    for ask in (partial(stop_run, by="command"), cancel_run):
         with pytest.raises(RunError, match="is not running: it is stopped"):
             ask(waiting)
 
@@ -222,7 +223,7 @@ def test_a_job_that_never_began_is_ended_with_a_word(waiting: Run) -> None:
 
 def test_what_slurm_does_not_pass_on_changes_nothing(slurm: StandIn, waiting: Run) -> None:
     slurm.answers("scancel", 'echo "scancel: error: Kill job error on job id 41: Access denied" >&2; exit 1')
-    for ask in (stop_run, cancel_run):
+    for ask in (partial(stop_run, by="command"), cancel_run):
         with pytest.raises(ClusterError, match=r"scancel failed: .*Access denied"):
             ask(waiting)
     assert written(waiting).state == "queued"
@@ -232,7 +233,7 @@ def test_a_word_that_cannot_be_written_is_told(waiting: Run) -> None:
     waiting.lock_path.unlink(missing_ok=True)
     waiting.lock_path.mkdir()
     with pytest.raises(RunError, match="it cannot be written"):
-        stop_run(waiting)
+        stop_run(waiting, "command")
 
 
 def test_a_run_of_this_machine_is_no_job(tmp_path: Path) -> None:

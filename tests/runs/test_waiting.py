@@ -44,10 +44,11 @@ def test_a_queued_run_is_whole_and_says_its_place() -> None:
 
 def test_out_of_the_queue_and_in_again() -> None:
     first, second = queue_run(DEMO), queue_run(DEMO)
-    stop_run(first)
-    assert first.status().state == "stopped" and [one.path for one in read_queue()] == [str(second.path)]
+    stop_run(first, "command")
+    assert (first.status().state, first.status().message) == ("stopped", "you took it out of the queue")
+    assert [one.path for one in read_queue()] == [str(second.path)]
     with pytest.raises(RunError, match="does not wait"):
-        leave_queue(first)
+        leave_queue(first, "command")
     queue_again(first, seconds=1.0)
     assert [one.path for one in read_queue()] == [str(second.path), str(first.path)]
     with pytest.raises(LoratuiError, match="still going"):
@@ -55,7 +56,7 @@ def test_out_of_the_queue_and_in_again() -> None:
     with changing() as queue:
         queue[0] = replace(queue[0], starting=1.0)
     with pytest.raises(RunError, match="being started"):
-        leave_queue(second)
+        leave_queue(second, "command")
     finished = read_status(first.status_path)
     assert finished is not None
     write_status(first.status_path, finished.model_copy(update={"state": "finished"}))
@@ -87,7 +88,7 @@ def test_held_ones_say_why() -> None:
 def test_a_damaged_file_is_said_and_never_written_over(text: str) -> None:
     run = queue_run(DEMO)
     queue_path().write_text(text)
-    for act in (read_queue, lambda: queue_run(DEMO), lambda: leave_queue(run)):
+    for act in (read_queue, lambda: queue_run(DEMO), lambda: leave_queue(run, "command")):
         with pytest.raises(RunError, match="the queue cannot be read"):
             act()
     assert run.status().state == "queued" and held_reason(run.path) == ""

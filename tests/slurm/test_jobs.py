@@ -138,7 +138,7 @@ def test_signals_arrive_and_a_stop_saves(slurm: Path, own_home: Path, tmp_path: 
     wait_for(lambda: any(isinstance(event, Checkpoint) for event in events_of(run)), "a checkpoint")
     evaluate_now(run)
     wait_for(lambda: any(isinstance(event, Eval) and event.step for event in events_of(run)), "an evaluation")
-    stop_run(run)
+    stop_run(run, "command")
     wait_state(run, "stopped")
     last = run.last_checkpoint()
     assert last is not None and last.name == f"checkpoint-{run.status().step}"
@@ -163,8 +163,8 @@ def test_one_that_waits_says_why_and_is_taken_out(slurm: Path, own_home: Path, t
     assert run.status().state == "queued"
     with pytest.raises(RunError, match="waits"):
         save_now(run)
-    stop_run(run)
-    assert run.status().state == "stopped" and "taken out of the queue" in run.status().message
+    stop_run(run, "command")
+    assert run.status().state == "stopped" and "out of the queue" in run.status().message
     wait_for(lambda: slurm_state(run) in ("CANCELLED", ""), "a cancelled job")
     again = submitted(plan_for(slurm), tmp_path / "again")
     cancel_run(again)

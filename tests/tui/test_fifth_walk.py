@@ -171,7 +171,7 @@ def test_stopped_before_its_first_step(homes: Path) -> None:
     told = "".join(line.plain for line in news(followed, 80))
     assert "Stopped before its first step" in told and "step 0" not in told
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("loratui.runs.control.stop_run", lambda run: None)
+        patched.setattr("loratui.runs.control.stop_run", lambda run, by: None)
         result = CliRunner().invoke(loratui, ["stop", run.name], catch_exceptions=False)
     assert "before its first step" in result.output, result.output
 

@@ -209,9 +209,9 @@ async def test_the_arrows_lead_from_the_ways_on_to_the_runs_and_back(home: Path)
     app = LoratuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "newer")
-        assert "s Stop" not in shown(app) and "= Compare" not in shown(app), "letters are for a run under the cursor"
+        assert "s Stop" not in shown(app) and "x Take away" not in shown(app), "letters are for a run under the cursor"
         await pilot.press("down")
-        await until(pilot, "= Compare")
+        await until(pilot, "x Take away")
         assert app.screen.chosen.name == "newer"  # type: ignore[attr-defined]
         await pilot.press("down", "up", "up")
         await until(pilot, "▸ Go on")

@@ -73,7 +73,7 @@ async def test_enter_opens_a_run_and_back(home: Path) -> None:
 async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four_runs(home)
     asked: list[str] = []
-    monkeypatch.setattr(control, "stop_run", lambda run: asked.append(f"stop {run.name}"))
+    monkeypatch.setattr(control, "stop_run", lambda run, by: asked.append(f"stop {run.name}"))
     monkeypatch.setattr(resume, "resume_run", lambda run: asked.append(f"resume {run.name}"))
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:

@@ -125,7 +125,9 @@ async def test_the_start_tells_its_stages(home: Path) -> None:
 def test_a_share_is_told_where_the_whole_is_known() -> None:
     record = RunRecord()
     record.take([make("phase", BEGAN, phase="load_model", message="Loading", done=40, of=100)])
-    (line, *_) = [one.plain for one in stage_lines(record, Status(), now=BEGAN + 7) if "load the model" in one.plain]
+    (line, *_) = [
+        one.plain for one in stage_lines(record, Status(pid=1), now=BEGAN + 7) if "load the model" in one.plain
+    ]
     assert "40%" in line and "7 s" in line
 
 

@@ -113,7 +113,7 @@ async def test_without_a_run_it_says_what_to_do(home: Path) -> None:
 async def test_stopping_asks_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = record_run(home)
     stopped: list[str] = []
-    monkeypatch.setattr(control, "stop_run", lambda run: stopped.append(run.name))
+    monkeypatch.setattr(control, "stop_run", lambda run, by: stopped.append(run.name))
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")

@@ -44,5 +44,5 @@ def test_a_rehearsal_whose_worker_is_killed_ends_and_leaves_nothing(
     monkeypatch.setattr(sys, "executable", forking_interpreter)
     wait_started(run, TIMEOUT, pid=resume_run(run))
     assert wait(lambda: not run.rehearsal_path.exists())
-    stop_run(run)
+    stop_run(run, "command")
     assert wait_ended(run, TIMEOUT).state == "stopped"

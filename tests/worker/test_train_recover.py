@@ -285,7 +285,7 @@ def test_a_run_evaluates_when_it_is_asked(files: Path, tmp_path: Path) -> None: 
     evaluate_now(run)
     while not any(isinstance(event, Eval) for event in events_of(run)) and time.monotonic() < until:
         time.sleep(0.1)
-    stop_run(run)
+    stop_run(run, "command")
     wait_ended(run, TIMEOUT)
     found = [event for event in events_of(run) if isinstance(event, Eval)]
     assert len(found) == 1 and found[0].loss is not None and found[0].rows == 12
@@ -297,14 +297,14 @@ def test_a_run_that_was_moved_goes_on_from_where_it_lies(files: Path, tmp_path: 
     until = time.monotonic() + TIMEOUT
     while len(losses(run)) < 8 and time.monotonic() < until:
         time.sleep(0.1)
-    stop_run(run)
+    stop_run(run, "command")
     assert wait_ended(run, TIMEOUT).state == "stopped"
     reached = max(losses(run))
     moved = Run((tmp_path / "run").rename(tmp_path / "elsewhere"))
     resume_run(moved)
     while len(losses(moved)) < reached + 5 and time.monotonic() < until:
         time.sleep(0.1)
-    stop_run(moved)
+    stop_run(moved, "command")
     assert wait_ended(moved, TIMEOUT).state == "stopped"
     assert sorted(losses(moved)) == list(range(1, max(losses(moved)) + 1)) and max(losses(moved)) >= reached + 5
     assert not (tmp_path / "run").exists()

@@ -21,7 +21,7 @@ from loratui.core.plan_text import with_values
 from loratui.core.schedule import times_in
 from loratui.runs.control import save_now, stop_run, wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, Event, EventTail, Finished, Phase, Step
+from loratui.runs.events import Checkpoint, Event, EventTail, Finished, Phase, Step, Stopped
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 from waiting import wait_for
@@ -182,11 +182,13 @@ def test_stopped_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Pat
     run = create_run(uninterrupted.plan(), output=files / "stopped")
     wait_started(run, TIMEOUT, pid=start_worker(run))
     wait_until(lambda: len(losses(run)) >= 7, run)
-    stop_run(run)
+    stop_run(run, "command")
     status = wait_ended(run, TIMEOUT)
     assert status.state == "stopped", status
     done = max(losses(run))
     assert done < 24, "the worker was quicker than the signal"
+    assert status.message == "you stopped it with `loratui stop`"
+    assert [(one.by, one.step) for one in events_of(run) if isinstance(one, Stopped)] == [("command", done)]
     last = run.last_checkpoint()
     assert last is not None and last.name == f"checkpoint-{done}", "the last step was saved"
     wait_started(run, TIMEOUT, pid=resume_run(run))

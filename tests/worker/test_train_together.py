@@ -180,7 +180,7 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     wait_until(lambda: len(losses(run)) > made, run)
     watcher = psutil.Process(run.status().watcher_pid)
     watcher.suspend()
-    stop_run(run)
+    stop_run(run, "command")
     assert wait_ended(run, TIMEOUT).state == "stopped", run.log_path.read_text()[-2000:]
     wait_for(lambda: not [one for one in processes_of(run) if one != watcher], "the ranks' end")
     last = run.last_checkpoint()
@@ -196,7 +196,7 @@ def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
     watcher.wait(TIMEOUT)
     wait_started(run, TIMEOUT, pid=pid)
     wait_until(lambda: len(losses(run)) > step_of(last) + 1, run)
-    stop_run(run)
+    stop_run(run, "command")
     assert wait_ended(run, TIMEOUT).state == "stopped", "who watched before says nothing of the run that goes on"
     assert not [event for event in events_of(run) if isinstance(event, Failed)]
 
@@ -207,7 +207,8 @@ def test_a_stop_before_they_have_begun(files: Path, tmp_path: Path) -> None:  # 
     pid = start_worker(run)
     wait_until(lambda: run.status().pid == pid, run)
     os.kill(pid, signal.SIGTERM)
-    assert wait_ended(run, TIMEOUT).state == "stopped"
+    status = wait_ended(run, TIMEOUT)
+    assert (status.state, status.message) == ("stopped", "a signal from outside stopped it (SIGTERM)")
 
 
 @pytest.mark.usefixtures("ready_workers")

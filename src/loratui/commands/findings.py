@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.text import table
-from loratui.format import loss_text, one_line, printable
+from loratui.format import loss_text, one_line, printable, sentence
 from loratui.terminal import Styled, say, say_json
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _by_hand(followed: Followed) -> list[str]:
 
 
 def _print(found: dict[str, Any], typed: str) -> None:
-    ended = f". {found['message']}" if found["message"] else ""
+    ended = f". {sentence(found['message'])}" if found["message"] else ""
     say(printable(f"run {found['run']}: {found['state']}{ended}"))
     for words in found["warnings"]:
         say(Styled("▲ ", "yellow"), printable(words))

@@ -91,8 +91,11 @@ def drop(run: str) -> None:
     from loratui.runs.listing import find_run
 
     found = find_run(run)
-    leave_queue(found)
-    say(f"run {found.name} waits no more. Put it in again with: loratui queue add {found.typed}")
+    leave_queue(found, "command")
+    say(
+        f"run {found.name} waits no more. Start it with: loratui resume {found.typed} · put it in again: "
+        f"loratui queue add {found.typed}"
+    )
 
 
 @command.command(short_help="Let RUN, which is over, go on when its turn comes.")

@@ -18,7 +18,10 @@ def command(run: str, kill: bool, wait: float) -> None:
     from loratui.runs.listing import find_run
 
     found = find_run(run)
-    (cancel_run if kill else stop_run)(found)
+    if kill:
+        cancel_run(found)
+    else:
+        stop_run(found, "command")
     status = wait_ended(found, wait)
     if not status.over:
         raise RunError(

@@ -213,9 +213,9 @@ def _stopped(run: Run) -> bool:
     while run.plan_path.is_file() and not run.status().over:
         try:
             if run.status().state == "queued":
-                leave_queue(run)
+                leave_queue(run, "experiment")
             else:
-                stop_run(run)
+                stop_run(run, "experiment")
             return True
         except RunError:
             if time.monotonic() >= until:

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from loratui.format import one_line
+from loratui.format import one_line, sentence
 from loratui.runs.directory import Run
 from loratui.runs.events import Finished
 from loratui.runs.failure import SPOILT, trouble_of
@@ -85,7 +85,8 @@ def happening_of(run: Run, status: Status) -> Happening | None:
             if trouble is not None and trouble.reason == "disk-full":
                 return told("waits", "waits for you", status.message, f"loratui resume {typed}")
             at = f"At step {status.step:,} of {status.total:,}." if status.total else ""
-            return told("stopped", "was stopped", f"{at} {status.message}".strip(), f"loratui resume {typed}")
+            why = sentence(status.message)
+            return told("stopped", "was stopped", f"{at} {why}".strip(), f"loratui resume {typed}")
     if stall := stall_words(status):
         return told("waits", "waits for you", stall, f"loratui attach {typed}")
     return None

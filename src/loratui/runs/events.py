@@ -256,6 +256,8 @@ class Stopped(Event):
     kind = "stopped"
     step: Count = 0
     reason: str = ""
+    by: str = ""
+    """Who asked: wizard, command, fix, experiment, signal or scheduler; empty: nobody, or an older run."""
     checkpoint: str = ""
 
 
@@ -366,9 +368,7 @@ class EventTail(EventLines):
                 yield from self._decoded(lines)
 
     def new_events(self, *, limit_bytes: int | None = None) -> list[Event]:
-        """The same as a list, of about `limit_bytes` of them at most: for files and pieces that are known to be
-        short.
-        """
+        """The same as a list, of about `limit_bytes` of them at most: for pieces that are known to be short."""
         if limit_bytes is None:
             return list(self.stream())
         try:

@@ -233,7 +233,7 @@ FOOTERS: dict[str, tuple[str, ...]] = {
         "settings",
         "columns",
     ),
-    "runs": ("down", "act('stop')", "act('resume')", "act('ask')", "compare", "act('take_away')", "experiments"),
+    "runs": ("down", "act('stop')", "act('resume')", "act('ask')", "act('take_away')", "compare", "experiments"),
 }
 """Per screen, the actions in the order in which they are needed: where the footer is full, others give way first. Keys
 of enter and esc stand before them, the help and the way out are always there.

@@ -19,6 +19,7 @@ from loratui.files import is_private
 from loratui.format import duration
 from loratui.runs.directory import Run, held_here
 from loratui.runs.own import require_own
+from loratui.runs.stop_note import who_asked
 from loratui.runs.times import IN_ALL
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> int:
     except (LoratuiError, OSError) as error:
         log.error("%s", error)
         return 1
+    requests.who_asked = lambda: who_asked(run.path, journal.status.created)
     try:
         requests.install()
         if rank == 0:

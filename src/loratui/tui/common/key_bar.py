@@ -27,6 +27,8 @@ FIRST = {"enter": -2, "esc": -1, "escape": -1}
 """Keys that stand at the left end, on whichever screen."""
 NAMED = {"enter": "enter", "escape": "esc"}
 """Keys that are written as words, as everywhere else on the screens."""
+BETWEEN = 2
+"""Blanks after a key."""
 MORE = "help"
 """Key of the help, which a click on the number of the keys that found no room opens."""
 
@@ -95,10 +97,10 @@ class KeyBar(Static):
                 (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
             )
             (right if binding.action in LAST else left).append((text, binding.key))
-        room = self.content_size.width - _width(right)
+        room = self.content_size.width - _width(right) + BETWEEN  # no blanks follow the last of them
         dropped = 0
         lists = "?" if "question_mark" in bindings else "F1"  # ? may be a letter like any other
-        while left and _width(left) + (len(_more(dropped, lists)) + 2 if dropped else 0) > room:
+        while left and _width(left) + (len(_more(dropped, lists)) + BETWEEN if dropped else 0) > room:
             left.pop()
             dropped += 1
         if dropped:
@@ -108,12 +110,12 @@ class KeyBar(Static):
     def _laid(self, left: list[tuple[Content, str]], right: list[tuple[Content, str]]) -> Content:
         """The keys at both ends of the line; where each stands is kept for the mouse."""
         self._spans = []
-        between = max(2, self.content_size.width - _width(left) - _width(right) + 4)
+        between = max(BETWEEN, self.content_size.width - _width(left) - _width(right) + 2 * BETWEEN)
         pieces: list[Content | str] = []
         column = 0
         for number, (text, key) in enumerate([*left, *right]):
             if number:
-                gap = between if number == len(left) else 2
+                gap = between if number == len(left) else BETWEEN
                 pieces.append(" " * gap)
                 column += gap
             self._spans.append((column, column + len(text), key))
@@ -141,4 +143,4 @@ def _more(dropped: int, lists: str) -> str:
 
 def _width(pieces: list[tuple[Content, str]]) -> int:
     """Columns of keys with the two blanks after each."""
-    return sum(len(text) + 2 for text, _ in pieces)
+    return sum(len(text) + BETWEEN for text, _ in pieces)

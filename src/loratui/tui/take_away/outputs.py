@@ -21,7 +21,7 @@ from loratui.files import read_document
 from loratui.format import size
 from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, step_of
 from loratui.runs.model_card import CARD, result_folder, whose_card
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
@@ -124,6 +124,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
         home_short(folder),
         problem="" if done else NOT_FINISHED,
     )
+    yield from _checkpoint(run, full) if not done else ()
     state, words = CARDS[whose_card(folder / CARD)] if done else ("not yet", "not finished")
     yield Output(
         "card",
@@ -142,6 +143,23 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
         if words == "by hand"
         else ("No rows, prompts or answers stand in it, and no places of this disk.",),
         again="It is written anew from the run's own files, over the card that is there." if words == "written" else "",
+    )
+
+
+def _checkpoint(run: Run, full: bool) -> Iterator[Output]:
+    """What is there of a run without a result: its newest checkpoint, which has the result's own form."""
+    last = run.last_checkpoint()
+    if last is None or not (last / ("config.json" if full else "adapter_config.json")).is_file():
+        return
+    step, what = step_of(last), "model" if full else "adapter"
+    yield Output(
+        "checkpoint",
+        "Result",
+        "Checkpoint",
+        "there",
+        f"step {step:,} · {size(_weights_bytes(last))}",
+        f"The {what} as it was at step {step:,}, beside what a training needs to go on from there (r on the run).",
+        home_short(last),
     )
 
 

@@ -45,6 +45,7 @@ SAMPLES = Condition(lambda followed: bool(followed.record.samples), "it has answ
 WEIGHTS = Condition(
     lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"
 )
+MADE = Condition(WEIGHTS.holds, "it has made nothing to take yet, neither a checkpoint nor a result")
 ANSWERS = Condition(
     lambda followed: followed.plan is not None and followed.plan.training.objective == "sft",
     "it learnt preferences already: the playground's m trains it further",
@@ -118,7 +119,11 @@ ACTIONS: tuple[RunAction, ...] = (
     ),
     RunAction("ask", RUN["ask"], "Ask it", "Ask it something in the playground", conditions=(WEIGHTS,)),
     RunAction(
-        "take_away", RUN["take_away"], "Take away", "Merge, export, push or serve what it made", conditions=(PLAN,)
+        "take_away",
+        RUN["take_away"],
+        "Take away",
+        "Merge, export, push or serve what it made",
+        conditions=(PLAN, MADE),
     ),
     RunAction("log", RUN["log"], "Log", "What the worker printed"),
     RunAction(

@@ -33,7 +33,7 @@ def apply(run: Run, fix: Fix) -> int:
     Slow: for a thread. Raises RunError or PlanError in one sentence; nothing has changed then.
     """
     if not run.status().over:
-        stop_run(run)
+        stop_run(run, "fix")
         wait_ended(run, STOP_SECONDS)
     return change_and_resume(
         run, fix.change, restart=fix.restart, reason=fix.reason, at_step=fix.at_step, sound=fix.sound

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from loratui.format import one_line
+from loratui.format import one_line, sentence
 from loratui.paths import home_short
 from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Sample, Stopped
+from loratui.runs.stop_note import SCHEDULER
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import TALL
 from loratui.tui.keys import RUN
@@ -26,12 +27,12 @@ HOME = ("^r", "Home")
 
 def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
     """Rows below the curves of a screen of so many: the fewest, the most, and how many are filled where there are
-    samples enough.
+    samples enough. On a low screen what is not needed is the curves'.
     """
     if height >= TALL:
         return 2, 8, 6 if wide else 2
     most = max(2, min(6, height - SPARED_ROWS))
-    return min(3, most), most, min(3, most)
+    return 0, most, min(3, most)
 
 
 def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafted: bool = False) -> list[Content]:
@@ -62,15 +63,13 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
         if status.message:
             lines.append(Content(f"· It ended early: {one_line(status.message, 300)}.").stylize("$text-muted"))
     elif isinstance(ended, Stopped):
-        saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
-        ways = Content.assemble(*_going_on(followed, ended))
-        if ways.plain:
-            ways = Content.assemble(ways, "   ", _keyed(HOME))
-        where = f"at step {ended.step}" if ended.step else "before its first step"
-        lines.append(Content.assemble(("■ ", "$warning"), f"Stopped {where}{saved}.  ", ways))
+        ways = _going_on(followed, ended)
+        lines.append(Content.assemble(("■ ", "$warning"), f"{_stopped_words(ended)}.  ", ways))
         onward = ways.plain
-    elif status.state == "stopped" and status.message:  # by somebody else, as by scancel: no worker could say it
-        lines.append(Content.assemble(("■ ", "$warning"), one_line(status.message, 400)))
+    elif status.state == "stopped" and status.message:  # it waited, or scancel ended it: no worker could say it
+        ways = _going_on(followed, None)
+        lines.append(Content.assemble(("■ ", "$warning"), f"{sentence(one_line(status.message, 400))}  ", ways))
+        onward = ways.plain
     elif status.state in ("failed", "lost"):
         said = ended.message if isinstance(ended, Failed) else status.message
         lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))
@@ -126,15 +125,29 @@ def _ways_of(followed: Followed) -> Content:
     return _keyed((RUN["ask"], "asks it"), (RUN["take_away"], makes), HOME)
 
 
-def _going_on(followed: Followed, ended: Stopped) -> list[tuple[str, str] | str]:
-    """The key by which a stopped run goes on; of a trial that is still being compared the experiment does it."""
+def _stopped_words(ended: Stopped) -> str:
+    """Who stopped it where, and what was saved."""
+    saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
+    where = f"at step {ended.step:,}" if ended.step else "before its first step"
+    reason = one_line(ended.reason, 120)
+    if ended.by == SCHEDULER:
+        return f"Stopped {where}{saved} ({reason})"
+    told = reason if ended.by else "stopped"
+    return f"{told[:1].upper()}{told[1:]} {where}{saved}"
+
+
+def _going_on(followed: Followed, ended: Stopped | None) -> Content:
+    """The keys by which one goes on from a stopped run; of a trial that is still being compared the experiment does it.
+    ended: what its worker said; None where none could.
+    """
     trial = followed.trial
     if trial is not None and trial.open:
-        return []
-    last = None if ended.checkpoint else followed.run.last_checkpoint()  # of an earlier worker
-    place = "there" if ended.checkpoint else f"step {step_of(last):,}" if last else ""
-    onward = f" resumes from {place}" if trial is None else f" trains it to the end from {place}"
-    return [(RUN["resume"], "bold $footer-key-foreground"), onward if place else " starts it again"]
+        return Content("")
+    told = ended is not None and bool(ended.checkpoint)
+    last = None if told else followed.run.last_checkpoint()  # of an earlier worker
+    place = "there" if told else f"step {step_of(last):,}" if last else ""
+    onward = f"resumes from {place}" if trial is None else f"trains it to the end from {place}"
+    return _keyed((RUN["resume"], onward if place else "starts it again"), HOME)
 
 
 def _sample_line(sample: Sample) -> Content:

@@ -44,8 +44,9 @@ KEPT_SAMPLES = 200
 KEPT_FINDINGS = 50
 KEPT_CHECKPOINTS = 1_000
 KEPT_EVALS = 2_000
-FIRST_PHASES = frozenset({"start", "rehearse", "load_model"})
-"""What a worker says before anything else."""
+FIRST_OF_ALL = frozenset({"start", "rehearse"})
+FIRST_PHASES = FIRST_OF_ALL | {"load_model"}
+"""What a worker says before anything else; those of several processes begin with the last of these."""
 
 
 @dataclass
@@ -275,7 +276,8 @@ class RunRecord:
 
     def _take_stage(self, event: Phase) -> None:
         name = event.phase
-        if name in self.stages and list(self.stages)[-1] != name:  # another start
+        again = name in self.stages and list(self.stages)[-1] != name
+        if again or (event.worker_seconds is not None and not self._of_several(name)):  # another start
             self.stages.clear()
         if name not in self.stages:
             for stage in self.stages.values():
@@ -283,6 +285,10 @@ class RunRecord:
             self.stages[name] = Stage(event.time)
         stage = self.stages[name]
         stage.message, stage.done, stage.of = event.message, event.done or stage.done, event.of or stage.of
+
+    def _of_several(self, stage: str) -> bool:
+        """Whether a worker's first word is that of a process which another one has started for this run."""
+        return "start" in self.stages and stage not in FIRST_OF_ALL | self.stages.keys()
 
     def _thin_evals(self) -> None:
         if len(self.evals) > KEPT_EVALS:

@@ -155,7 +155,7 @@ class RunActions:
         title = f"Stop {one_line(followed.run.name, 80)}?"
         asked = await asyncio.to_thread(stopping, followed)
         if await self._screen.app.push_screen_wait(ConfirmScreen(title, asked.sentence, asked.yes, "let it run")):
-            self._control(followed, "stop", control.stop_run, asked.begun)
+            self._control(followed, "stop", partial(control.stop_run, by="wizard"), asked.begun)
 
     def _control(self, followed: Followed, what: str, signal: Callable[[Run], None], sentence: str) -> None:
         try:

@@ -19,7 +19,10 @@ from loratui.runs.times import IN_ALL, steps_words
 from loratui.runs.verdict import Ruin
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
+from loratui.tui.training.stages import BEGIN, STAGES, phase_now
 
+STARTING = ("starting", "rehearsing")
+"""States in which this worker has made no step yet."""
 LOOKS: dict[str, tuple[str, str, str]] = {
     "queued": ("◌", "queued", "$accent"),
     "starting": ("◌", "starting", "$accent"),
@@ -71,16 +74,18 @@ def headline(followed: Followed) -> Content:
                 ("epoch ", "$text-muted"), (f"{record.step.epoch:.2f}", "$foreground"), (of, "$text-muted")
             )
         )
-    if not status.over and record.step is not None and record.step.eta is not None:
+    starts = status.state in STARTING
+    if not status.over and not starts and record.step is not None and record.step.eta is not None:
         parts.append(Content.assemble((duration(record.step.eta), "bold $foreground"), (" left", "$text-muted")))
     if record.segments:
         parts.append(Content.assemble(("segment ", "$text-muted"), (f"{record.segments + 1:,}", "$foreground")))
     if status.state in ("queued", "starting") and status.message:  # where a scheduler has it, and why it waits
         parts.append(Content(one_line(status.message, 300)).stylize("$text-muted"))
-    elif not status.over and record.step is None and record.phase is not None:
-        parts.append(
-            Content(one_line(record.phase.message or record.phase.phase.replace("_", " "), 80)).stylize("$text-muted")
-        )
+    elif not status.over and (starts or record.step is None):
+        phase = phase_now(record, status)
+        begins = STAGES[BEGIN] if starts and record.step is not None else ""  # else its stages are listed below
+        words = phase.message or phase.phase.replace("_", " ") if phase is not None else begins
+        parts += [Content(one_line(words, 80)).stylize("$text-muted")] if words else []
     return Content("   ").join(parts)
 
 
@@ -196,7 +201,7 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
 def _compared(measured: int, predicted: int | None) -> str:
     if not measured or not predicted:
         return ""
-    return f"above by {size(above)}" if (above := measured - predicted) > 0 else f"{measured / predicted:.0%} used"
+    return f"peak {size(above)} above" if (above := measured - predicted) > 0 else f"peak {measured / predicted:.0%}"
 
 
 def finding_lines(followed: Followed, most: int = 2) -> list[Content]:

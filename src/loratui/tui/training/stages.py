@@ -7,6 +7,7 @@ import time
 from textual.content import Content
 
 from loratui.format import duration, one_line
+from loratui.runs.events import Phase
 from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord, Stage
 
@@ -25,12 +26,31 @@ TIME = 13
 BEGIN = "begin"
 """The time before a worker's first word, which no event tells."""
 ALWAYS = ("load_model", "tokenise", "prepare", "train")
+CLOCK_SECONDS = 2.0
+"""How far a process's start, as the system tells it, may lie from the clock by which its events are dated."""
+
+
+def phase_now(record: RunRecord, status: Status) -> Phase | None:
+    """What the worker that runs now said last; None before its first word, whatever one before it said."""
+    return record.phase if record.phase is not None and _of_this_start(record.phase.time, status) else None
+
+
+def stages_now(record: RunRecord, status: Status) -> dict[str, Stage]:
+    """The stages of the start that goes on now, in the order in which they began."""
+    return {name: stage for name, stage in record.stages.items() if _of_this_start(stage.began, status)}
+
+
+def _of_this_start(time: float, status: Status) -> bool:
+    """Whether something that was told then was told by the worker that has the run now, or the one that watches over
+    it. A run without a worker waits for one.
+    """
+    return bool(status.pid) and time >= (status.watcher_started or status.started) - CLOCK_SECONDS
 
 
 def stage_lines(record: RunRecord, status: Status, now: float | None = None) -> list[Content]:
     """A line for each stage. now: Unix seconds; None: the clock's."""
     now = time.time() if now is None else now
-    stages = dict(record.stages)
+    stages = stages_now(record, status)
     waits = status.state == "queued"  # nobody has started anything for it
     if status.created and not waits:
         first = next(iter(stages.values()), None)

@@ -17,6 +17,7 @@ from loratui.core.plan import Plan
 from loratui.runs.events import Step
 from loratui.runs.row_losses import RowLosses
 from loratui.runs.states import UNTIL_WORDS
+from loratui.runs.stop_note import SCHEDULER
 from loratui.worker.training.figures import evaluation_figures, preference_figures
 from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
@@ -155,7 +156,7 @@ class RunCallback(TrainerCallback):
     def _heed_limit(self) -> None:
         """Stop before a batch scheduler does."""
         if not self.requests.stop and self.limit.near(self._step_seconds, self._save_seconds):
-            self.requests.stop, self.requests.reason = True, self.limit.reason
+            self.requests.stop, self.requests.reason, self.requests.by = True, self.limit.reason, SCHEDULER
             self.requests.goes_on = self.requests.requeued
 
     def _agree_on_answers(self, args: TrainingArguments, broken_off: bool) -> None:
@@ -163,7 +164,8 @@ class RunCallback(TrainerCallback):
         given_up = torch.tensor([broken_off], dtype=torch.int32, device=args.device)
         torch.distributed.all_reduce(given_up, op=torch.distributed.ReduceOp.MAX)
         if given_up.item():
-            self.requests.stop, self.requests.reason = True, self.requests.reason or "asked to stop"
+            if not self.requests.stop:
+                self.requests.heed_others(goes_on=self.requests.goes_on)
             raise self._given_up()
 
     def _agree(self, args: TrainingArguments) -> None:
@@ -179,8 +181,7 @@ class RunCallback(TrainerCallback):
         self.requests.goes_on = bool(stop) and not for_good
         self.requests.save, self.requests.evaluate = bool(save), bool(evaluate)
         if stop and not self.requests.stop:
-            what = "the scheduler ends this job" if self.requests.goes_on else "asked to stop"
-            self.requests.stop, self.requests.reason = True, what
+            self.requests.heed_others(goes_on=self.requests.goes_on)
 
     def on_log(
         self,

@@ -21,6 +21,7 @@ from loratui.core.plan import Plan
 from loratui.machine.memory_kills import read_kills
 from loratui.runs.directory import Run
 from loratui.runs.status import read_status
+from loratui.runs.stop_note import who_asked
 from loratui.worker.training.ending import (
     FELLOW_LOST,
     Ending,
@@ -113,6 +114,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool, until: int = 0) -> i
         log.error("%s", error)
         return 1
     take_left(run)
+    requests.who_asked = lambda: who_asked(run.path, journal.status.created)
     try:
         requests.install()
         clear(run)

@@ -26,7 +26,8 @@ class Outcome:
 def left(journal: Journal, requests: Requests, step: int, reason: str, checkpoint: str = "") -> Outcome:
     """Say that it stopped: for good, or, where the scheduler ends its job, to go on in the next one."""
     if not requests.goes_on:
-        journal.emit("stopped", step=step, reason=reason, **({"checkpoint": checkpoint} if checkpoint else {}))
+        told = {name: value for name, value in (("checkpoint", checkpoint), ("by", requests.by)) if value}
+        journal.emit("stopped", step=step, reason=reason, **told)
         return Outcome("stopped", reason)
     number, nodes = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_JOB_NODELIST", "")
     job = int(number) if number.isdigit() else 0

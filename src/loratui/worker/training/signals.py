@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 from loratui.core.plan import Plan
+from loratui.runs.stop_note import SCHEDULER, SIGNAL, stopped_words
 
 HEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
 
@@ -36,7 +37,10 @@ class Requests:
         self.stop = False
         self.save = False
         self.evaluate = False
-        self.reason = ""
+        self.reason = self.by = ""
+        """Why it stops, for people; and who asked for it, as a `stopped` event says."""
+        self.who_asked: Callable[[], str | None] = lambda: None
+        """Set by the worker: who has asked this start of the run to stop."""
         self.training = False
         """Set once steps are being made: until then a stop takes effect at once."""
 
@@ -66,9 +70,19 @@ class Requests:
         if self.stop and scheduled:
             return  # what was asked before stands
         self.goes_on = self.requeued and scheduled
+        self._stop(signal.Signals(number).name, scheduled=scheduled)
+
+    def heed_others(self, *, goes_on: bool) -> None:
+        """Take a stop that another process of the run was asked for, after which the run goes on in its next job or
+        not.
+        """
+        self.goes_on = goes_on
+        self._stop("sent to another of its processes", scheduled=goes_on)
+
+    def _stop(self, how: str, *, scheduled: bool) -> None:
         self.stop = True
-        what = "the scheduler ends this job" if scheduled else "asked to stop"
-        self.reason = f"{what} ({signal.Signals(number).name})"
+        self.by = SCHEDULER if scheduled else self.who_asked() or SIGNAL
+        self.reason = f"the scheduler ends this job ({how})" if scheduled else stopped_words(self.by, how)
 
     def reached(self, step: int) -> bool:
         """Whether the run was to be trained until here, and no further."""
