@@ -54,15 +54,24 @@ def direction_words(key: str) -> tuple[str, str]:
 
 
 def price_words(plan: ProposedPlan, key: str) -> str:
-    """What the next values of a field do to the memory, and what else they would move that explains it."""
-    if plan.proposal is None:
+    """What the next values of a field, and the proposed one, do to the memory, and what else they would move that
+    explains it.
+    """
+    proposal = plan.proposal
+    if proposal is None:
         return ""
-    values = neighbours(key, plan.proposal.plan.get(key))
+    values = neighbours(key, proposal.plan.get(key))
     found = [(value_words(key, value), moved) for value in values if (moved := plan.moves_if(key, value)) is not None]
+    instead = proposal.instead(key)
+    if found and instead is not None and instead.proposed not in values:
+        from loratui.core.moves import moves
+
+        found.append((value_words(key, instead.proposed), moves(proposal, proposal.freed[key], [key])))
     if not found:
         return ""
     if not any(moved.memory_bytes for _, moved in found):
-        return "the same, whatever the value"
+        every = kind_of(key) in ("choice", "flag")
+        return "the same, whatever the value" if every else f"the same at {' and '.join(name for name, _ in found)}"
     return " · ".join(f"{name}: {_price(moved)}" for name, moved in found)
 
 
