@@ -235,3 +235,22 @@ async def test_what_another_value_does_to_memory_is_said_of_the_proposed_one_too
         at = f"{instead.proposed:g}: {signed_size(instead.memory_bytes)}" if instead.memory_bytes else "the same at"
         assert at in said
         assert price_words(app.state.plan, "training.weight_decay").startswith("the same at ")
+
+
+async def test_what_a_value_was_and_what_is_proposed_is_one_word_where_it_is_one_value(tmp_path: Path) -> None:
+    """ "was 3 · Proposed is 3" stood beside epochs of 400."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.epochs", 400)
+        await settled(pilot)
+        line = next(line for line in screen_text(app).splitlines() if " 400 passes" in line)
+        assert "was" not in line and "Proposed is 10" in line
+
+
+async def test_the_learnt_share_of_tokens_is_spelt_as_that_of_characters(tmp_path: Path) -> None:
+    """ "9%" stood above "15.0%"."""
+    app = wizard(tmp_path, screen="dataset")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert re.search(r"\d+\.\d% of the characters learnt", screen_text(app))
