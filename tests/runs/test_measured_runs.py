@@ -94,3 +94,16 @@ def test_a_hub_id_is_no_folder_that_happens_to_have_its_name(tmp_path: Path, mon
     hub = replace(ONE, model="a/b")
     assert as_asked((hub,), str(tmp_path / "a" / "b")) == (hub,)
     assert as_asked((hub,), "c/d") == (hub,)
+
+
+def test_a_line_of_an_earlier_version_is_read() -> None:
+    """It knows nothing of what surrounds the steps."""
+    measured_path().parent.mkdir(parents=True, exist_ok=True)
+    measured_path().write_text(
+        '{"run": "/runs/a", "time": 1.0, "device": "A100", "method": "lora", "family": "llama", "model": "m", '
+        '"flops_per_step": 1e12, "seconds_per_step": 0.5, "steps": 10}\n'
+    )
+    (one,) = read_measurements()
+    assert (one.importing_seconds, one.loading_seconds, one.evaluating_seconds, one.ending_seconds) == (0, 0, 0, 0)
+    add_measurement(replace(one, loading_seconds=2.5))
+    assert [one.loading_seconds for one in read_measurements()] == [2.5]

@@ -141,8 +141,8 @@ async def test_a_learning_rate_is_told_with_which_is_proposed_and_why_the_other_
         reason = proposal.recommendations[key]
         assert reason.value != reason.rule_of_thumb
         told = " ".join(line.plain for line in why_lines(proposal, key, "", 76, 20))
-        assert f"So {value_words(key, reason.value)} is proposed" in told
-        assert f"{value_words(key, reason.rule_of_thumb)}, is the same for all models." in told
+        assert f"Go by {value_words(key, reason.value)}: it follows this model and batch" in told
+        assert f"the guides under F1 say {value_words(key, reason.rule_of_thumb)} for all models." in told
 
 
 @pytest.mark.parametrize(("gpus", "said"), [(0, "│ gradient checkpointing o"), (2, "│ grad. checkpointing o")])

@@ -9,7 +9,7 @@ import pytest
 from wizard import screen_text, settled, wizard
 
 from loratui.core.plan_text import allowed, fields, with_values
-from loratui.format import number_text, value_text
+from loratui.format import number_text, signed_size, value_text
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.home.differences import differences, setting_words
@@ -17,7 +17,7 @@ from loratui.tui.recipe.derivation import derivation
 from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.recipe.fields import shown_keys
 from loratui.tui.recipe.screen import RecipeScreen
-from loratui.tui.recipe.why import why_lines
+from loratui.tui.recipe.why import price_words, why_lines
 from loratui.tui.training.mending import words
 from loratui.tui.wizard.change import NOUGHT
 from loratui.tui.wizard.command import command_text
@@ -218,3 +218,39 @@ async def test_the_rule_of_thumb_is_told_in_a_sentence(tmp_path: Path) -> None:
         assert all("Rule of thumb:" not in text for text in said.values())
         told = "\n".join(line.plain for line in derivation("method.kind", proposal, 90))
         assert re.search(r"now +LoRA ", told) and not re.search(r"now +lora ", told)
+
+
+async def test_what_another_value_does_to_memory_is_said_of_the_proposed_one_too(tmp_path: Path) -> None:
+    """Epochs 400: "memory: the same, whatever the value" stood beside "30.3 MiB less memory" for the proposed 3."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.epochs", 400)
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        instead = proposal.instead("training.epochs")
+        said = price_words(app.state.plan, "training.epochs")
+        assert instead is not None and "whatever" not in said
+        at = f"{instead.proposed:g}: {signed_size(instead.memory_bytes)}" if instead.memory_bytes else "the same at"
+        assert at in said
+        assert price_words(app.state.plan, "training.weight_decay").startswith("the same at ")
+
+
+async def test_what_a_value_was_and_what_is_proposed_is_one_word_where_it_is_one_value(tmp_path: Path) -> None:
+    """ "was 3 · Proposed is 3" stood beside epochs of 400."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_value("training.epochs", 400)
+        await settled(pilot)
+        line = next(line for line in screen_text(app).splitlines() if " 400 passes" in line)
+        assert "was" not in line and "Proposed is 10" in line
+
+
+async def test_the_learnt_share_of_tokens_is_spelt_as_that_of_characters(tmp_path: Path) -> None:
+    """ "9%" stood above "15.0%"."""
+    app = wizard(tmp_path, screen="dataset")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert re.search(r"\d+\.\d% of the characters learnt", screen_text(app))

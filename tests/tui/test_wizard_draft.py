@@ -81,6 +81,34 @@ def test_another_choice_does_not_take_them(tmp_path: Path, change: str) -> None:
     assert second.dataset.known_facts is None
 
 
+def test_a_second_wizard_finds_the_check_that_the_first_one_finished(tmp_path: Path) -> None:
+    """It was opened before that, and guessed lengths beside a finished check of the same rows."""
+    first, second = begin(tmp_path), begin(tmp_path)
+    read(first)
+    first.check.take(Check("key", result=RESULT))
+    assert first.file.save()
+    read(second)
+    assert second.dataset.facts().exact and second.dataset.facts().lengths == (30, 40, 50)
+
+
+def test_the_check_of_one_dataset_is_not_forgotten_over_another(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    own = first.draft.dataset
+    read(first)
+    first.check.take(Check("key", result=RESULT))
+    assert first.file.save()
+    first.choices.choose_dataset(str(dataset_file(tmp_path / "other.jsonl", rows=12)))
+    read(first)
+    assert not first.dataset.facts().exact and first.file.save()
+    first.choices.choose_dataset(own)
+    read(first)
+    assert first.dataset.facts().exact and first.dataset.facts().lengths == (30, 40, 50)
+    assert first.file.save()
+    later = begin(tmp_path)
+    read(later)
+    assert later.dataset.facts().lengths == (30, 40, 50)
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"choice": "a", "fingerprint": "b", "facts": {"lengths": []}}', '{"facts": 3}', "\ud800"]
 )

@@ -21,7 +21,7 @@ from loratui.core.plan_text import with_values
 from loratui.core.schedule import times_in
 from loratui.runs.control import save_now, stop_run, wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, Event, EventTail, Finished, Phase, Step, Stopped
+from loratui.runs.events import Checkpoint, Eval, Event, EventTail, Finished, Phase, Step, Stopped
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 from waiting import wait_for
@@ -159,6 +159,11 @@ def test_what_it_measured_is_remembered(uninterrupted: Run) -> None:
     seconds = sorted(event.seconds or 0.0 for event in events_of(run) if isinstance(event, Step))
     assert one.steps == 23 and seconds[0] <= one.seconds_per_step <= seconds[-1]
     assert one.predicted_bytes > 0 and one.measured_bytes > 0 and one.method == "lora" and one.family == "llama"
+    assert min(one.importing_seconds, one.loading_seconds, one.prepared_tokens, one.ending_seconds) > 0
+    judged = [event.seconds or 0.0 for event in events_of(run) if isinstance(event, Eval) and event.step]
+    assert min(judged) <= one.evaluating_seconds <= max(judged) and one.answer_batches > 0
+    saved = [event.seconds or 0.0 for event in events_of(run) if isinstance(event, Checkpoint)]
+    assert min(saved) <= one.saving_seconds <= max(saved) and one.checkpoint_bytes > 10_000
     spec, data = find_model(plan.model.id).spec, DataFacts(48, (20,))
     guess = predict(spec, plan, data, cpu_device(read_host()), make_schedule(plan, data), [one])
     assert guess is not None and guess.measured and guess.speed is not None and guess.speed.same_model

@@ -80,6 +80,27 @@ class Measurement:
     """How long that took for the first batch; 0 where they were not."""
     liger: bool = False
     """Whether Liger's kernels computed its small operations."""
+    importing_seconds: float = 0.0
+    """From the worker's start until its libraries were there. What is 0, here and below, was not measured; earlier
+    versions did not."""
+    rehearsing_seconds: float = 0.0
+    """The rehearsal's process from beginning to end."""
+    loading_seconds: float = 0.0
+    """From the libraries to the first step, the evaluation before it not counted."""
+    prepared_tokens: float = 0.0
+    """Tokens of the rows that were prepared in that time, those held out included."""
+    evaluating_seconds: float = 0.0
+    """Median of the evaluations after the first step, each with the answers that it asked for."""
+    evaluated_rows: int = 0
+    """Of each evaluation."""
+    answer_batches: int = 0
+    """Batches of answers that each evaluation asked for."""
+    saving_seconds: float = 0.0
+    """Median of the checkpoints."""
+    checkpoint_bytes: int = 0
+    """Size of the last checkpoint."""
+    ending_seconds: float = 0.0
+    """From the end of training to the result and its card."""
 
     @property
     def gain(self) -> float:

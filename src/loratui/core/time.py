@@ -19,6 +19,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.links import LINKS, with_links
 from loratui.core.measured import METHOD_SHARE, Measurement, Speed, compile_seconds, kernel_gain, learned_speed
+from loratui.core.measured_around import UNKNOWN, Around, Span, learned_around
 from loratui.core.operations import (
     evaluation_pass,
     flops_per_pass,
@@ -28,11 +29,11 @@ from loratui.core.operations import (
 )
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, times_in
-from loratui.core.storage import disk_need
+from loratui.core.storage import DiskNeed, disk_need
 from loratui.core.time_around import (
     ANSWERED_ROWS,
     SEAL_SECONDS,
-    Span,
+    answer_batches,
     answering_seconds,
     ending,
     starting,
@@ -85,6 +86,8 @@ class Prediction(NamedTuple):
     ending: Span = (0.0, 0.0)
     """From the last step to the result."""
     nodes: int = 1
+    around: Around = UNKNOWN
+    """What runs here took beside their steps; decides over the guesses above where it is known."""
     left_out: tuple[str, ...] = ()
     """What of the plan takes time that is not in it, in words."""
 
@@ -105,15 +108,27 @@ class Prediction(NamedTuple):
         return f"measured in {count} here" if self.speed.same_model else f"judged by {count} of other models here"
 
     @property
-    def evaluation_seconds(self) -> tuple[float, float]:
+    def one_evaluation(self) -> Span:
+        """Lowest and highest time of an evaluation with its answers."""
+        judged, answered = self.seconds_per_evaluation, self.seconds_per_answering
+        return self.around.evaluating or (judged[0] + answered[0], judged[1] + answered[1])
+
+    @property
+    def one_save(self) -> Span:
+        """Lowest and highest time of a checkpoint."""
+        written, sealed = self.seconds_per_save, self.seconds_per_seal
+        return self.around.saving or (written[0] + sealed[0], written[1] + sealed[1])
+
+    @property
+    def evaluation_seconds(self) -> Span:
         """Lowest and highest time of all evaluations together."""
-        low, high = (sum(both) for both in zip(self.seconds_per_evaluation, self.seconds_per_answering, strict=True))
+        low, high = self.one_evaluation
         return low * self.evaluations, high * self.evaluations
 
     @property
-    def saving_seconds(self) -> tuple[float, float]:
+    def saving_seconds(self) -> Span:
         """Lowest and highest time of all checkpoints together, the highest with one at each better evaluation."""
-        low, high = (sum(both) for both in zip(self.seconds_per_save, self.seconds_per_seal, strict=True))
+        low, high = self.one_save
         return low * self.saves, high * (self.saves + self.better_saves)
 
     @property
@@ -281,10 +296,12 @@ def predict(
     evaluation = pace.seconds(one_batch * batches, batches)
     compiling = compile_seconds(measurements, device=device.name) if plan.training.compile else (0.0, 0.0)
     rehearsed = 3 * high + compiling[1] if device.kind == "gpu" else None
-    begun = starting(spec, plan, data, rehearsed_seconds=rehearsed)
+    around = _learned_around(measurements, plan, data, device, need)
+    begun = starting(spec, plan, data, around, rehearsed_seconds=rehearsed)
     begun = begun[0] + compiling[0], begun[1] + compiling[1]
     if evaluations:  # of what it begins with, without answers
-        begun = begun[0] + evaluation[0], begun[1] + evaluation[1]
+        most = around.evaluating[1] if around.evaluating else math.inf
+        begun = begun[0] + min(evaluation[0], most), begun[1] + min(evaluation[1], most)
     return Prediction(
         flops,
         tokens,
@@ -301,9 +318,28 @@ def predict(
         seconds_per_save=written_seconds(need.checkpoint_bytes),
         seconds_per_seal=SEAL_SECONDS,
         starting=begun,
-        ending=ending(need.result_bytes),
+        ending=ending(need.result_bytes, around),
+        around=around,
         nodes=device.nodes,
         left_out=left_out(plan),
+    )
+
+
+def _learned_around(
+    measurements: Sequence[Measurement], plan: Plan, data: DataFacts, device: Device, need: DiskNeed
+) -> Around:
+    """What runs on this device took beside their steps; nothing of a device that is only planned for."""
+    if device.simulated:
+        return UNKNOWN
+    return learned_around(
+        measurements,
+        device=device.name,
+        devices=device.count,
+        method=plan.method.kind,
+        model=plan.model.id,
+        evaluated_rows=data.eval_examples,
+        answer_batches=sum(answer_batches(plan, data.eval_examples)),
+        checkpoint_bytes=need.checkpoint_bytes,
     )
 
 

@@ -10,10 +10,9 @@ import math
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
+from loratui.core.measured_around import UNKNOWN, Around, Span
 from loratui.core.plan import Plan
 
-Span = tuple[float, float]
-"""Seconds, lowest and highest."""
 IMPORT_SECONDS: Span = (5.0, 25.0)
 """From the command to the first event: the libraries' imports, 7.5 s of a processor alone."""
 PREPARE_SECONDS: Span = (0.5, 6.0)
@@ -43,22 +42,36 @@ def written_seconds(size_bytes: float) -> Span:
     return size_bytes / SAVED_BYTES_PER_SECOND[0], size_bytes / SAVED_BYTES_PER_SECOND[1]
 
 
-def starting(spec: ModelSpec, plan: Plan, data: DataFacts, *, rehearsed_seconds: float | None = None) -> Span:
-    """From the command to the first step: imports, weights, rows. rehearsed_seconds: longest time of the rehearsal's
-    steps, which are made in a process of their own; None where there is none.
+def prepared_tokens(plan: Plan, data: DataFacts) -> float:
+    """Tokens of all rows, those held out included."""
+    return (data.examples + data.eval_examples) * data.mean * plan.sides
+
+
+def starting(
+    spec: ModelSpec, plan: Plan, data: DataFacts, learned: Around = UNKNOWN, *, rehearsed_seconds: float | None = None
+) -> Span:
+    """From the command to the first step: imports, weights, rows. learned: what runs here showed of it.
+    rehearsed_seconds: longest time of the rehearsal's steps, which are made in a process of their own; None where there
+    is none.
     """
     stored = spec.total_parameters * STORED_BYTES_PER_PARAMETER
-    tokens = (data.examples + data.eval_examples) * data.mean * plan.sides
-    low, high = (
-        imports + prepare + stored / speed
-        for imports, prepare, speed in zip(IMPORT_SECONDS, PREPARE_SECONDS, READ_BYTES_PER_SECOND, strict=True)
+    tokens = prepared_tokens(plan, data)
+    imports = learned.importing or IMPORT_SECONDS
+    low, high = learned.loading or (
+        prepare + stored / speed for prepare, speed in zip(PREPARE_SECONDS, READ_BYTES_PER_SECOND, strict=True)
     )
-    again = 0.0 if rehearsed_seconds is None else high + rehearsed_seconds
-    return low, high + again + tokens / TOKENISED_PER_SECOND
+    low, high = low + imports[0], high + imports[1]
+    tokenising = 0.0 if learned.has_prepared(tokens) else tokens / TOKENISED_PER_SECOND
+    if rehearsed_seconds is None:
+        return low, high + tokenising
+    rehearsing = learned.rehearsing or (0.0, high + rehearsed_seconds)
+    return low + rehearsing[0], high + rehearsing[1] + tokenising
 
 
-def ending(result_bytes: float) -> Span:
+def ending(result_bytes: float, learned: Around = UNKNOWN) -> Span:
     """From the last step to the result."""
+    if learned.ending is not None:
+        return learned.ending
     low, high = written_seconds(result_bytes)
     return low + RESULT_SECONDS[0], high + RESULT_SECONDS[1]
 
@@ -73,6 +86,12 @@ def answered_together(plan: Plan) -> int:
     return max(1, min(plan.evaluation.batch_size, ANSWERED_ROWS))
 
 
+def answer_batches(plan: Plan, eval_examples: int) -> tuple[int, int]:
+    """Batches of answers that one evaluation asks for: to held-out rows, and to the pinned prompts."""
+    size = answered_together(plan)
+    return math.ceil(min(ANSWERED_ROWS, eval_examples) / size), math.ceil(len(plan.evaluation.prompts) / size)
+
+
 def answering_seconds(plan: Plan, data: DataFacts, token: Span) -> Span:
     """What one evaluation's answers take: to held-out rows, and to the pinned prompts. token: seconds in which a batch
     of answers grows by one token.
@@ -80,9 +99,7 @@ def answering_seconds(plan: Plan, data: DataFacts, token: Span) -> Span:
     An untrained model runs to the longest that is allowed; a trained one ends where the row does. At least: nothing
     where all of a row is learnt (plain text has no answers), or where it is not known how long the answers are.
     """
-    size = answered_together(plan)
-    batches = math.ceil(min(ANSWERED_ROWS, data.eval_examples) / size)
-    pinned = math.ceil(len(plan.evaluation.prompts) / size)
+    batches, pinned = answer_batches(plan, data.eval_examples)
     known, written = data.trained_share < 1, data.mean * data.trained_share
     least = written / 2 if known else 0.0
     most = longest_answer(min(data.longest, 2 * written) if known else data.longest)

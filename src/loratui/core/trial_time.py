@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from loratui.core.measured_around import Span
 from loratui.core.plan import Plan
 from loratui.core.schedule import times_in
 from loratui.core.time import Prediction
-from loratui.core.time_around import Span
 
 
 def seconds_until(time: Prediction, plan: Plan, step: int, *, starts: int) -> Span:
@@ -15,14 +15,12 @@ def seconds_until(time: Prediction, plan: Plan, step: int, *, starts: int) -> Sp
     evaluations = step // plan.evaluation.every_steps + starts if plan.evaluation.every_steps else starts
     saves = times_in(step, plan.saving.every_steps) + starts
     low, high = (
-        starts * begin + step * each + evaluations * (judged + answered) + saves * (saved + sealed)
-        for begin, each, judged, answered, saved, sealed in zip(
+        starts * begin + step * each + evaluations * judged + saves * saved
+        for begin, each, judged, saved in zip(
             time.starting,
             (time.low_seconds_per_step, time.high_seconds_per_step),
-            time.seconds_per_evaluation,
-            time.seconds_per_answering,
-            time.seconds_per_save,
-            time.seconds_per_seal,
+            time.one_evaluation,
+            time.one_save,
             strict=True,
         )
     )

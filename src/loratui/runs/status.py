@@ -272,6 +272,14 @@ def own_mark() -> ProcessMark:
     return mark
 
 
+def process_seconds() -> float:
+    """Seconds since this process began, its interpreter's start included."""
+    mark = own_mark()
+    if not mark.ticks:
+        return max(0.0, time.time() - mark.started) if mark.started else 0.0
+    return max(0.0, since_boot() - mark.ticks / os.sysconf("SC_CLK_TCK"))
+
+
 def is_alive(mark: ProcessMark) -> bool | None:
     """Whether the marked process lives; None when it ran on another machine, whose processes cannot be seen here."""
     if mark.host and mark.host != socket.gethostname():

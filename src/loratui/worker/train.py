@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -79,9 +80,12 @@ def main(arguments: list[str]) -> int:
         if rank == 0:
             clear(run)
         if options.rehearse:
+            began = time.monotonic()
             rehearse_before(run, journal)
+            journal.laps.rehearsed(time.monotonic() - began)
         from loratui.worker.training.session import Session
 
+        journal.laps.imported()
         outcome = Session(run, plan, journal, requests).execute()
     except StopRequestedError as error:
         return _close(journal, left(journal, requests, journal.status.step, str(error)))

@@ -221,8 +221,8 @@ def epochs(context: Context) -> Iterator[Recommendation]:
         passes_for(examples),
         why,
         (
-            f"{examples:,} rows; below {FEW_ROWS:,} {LEAST_STEPS} steps × {SMALLEST_BATCH} rows / {examples:,} rows, "
-            f"from {FEWEST_EPOCHS} to {MOST_EPOCHS}; 2 up to {MANY_ROWS:,}; 1 above"
+            f"{examples:,} rows; below {FEW_ROWS:,}: {LEAST_STEPS} steps × {SMALLEST_BATCH} rows / {examples:,} rows, "
+            f"from {FEWEST_EPOCHS} to {MOST_EPOCHS}; up to {MANY_ROWS:,}: 2; above: 1"
         ),
         source,
         rule_of_thumb=float(rules_of_thumb.EPOCHS),

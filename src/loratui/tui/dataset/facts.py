@@ -89,7 +89,7 @@ def _facts(state: WizardState, view: DatasetView, height: int) -> list[tuple[str
         f"{facts.examples:,}",
         f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
         f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
-        f"{facts.trained_share:.0%} of the {'tokens' if facts.exact else 'characters'} learnt",
+        f"{facts.trained_share:.1%} of the {'tokens' if facts.exact else 'characters'} learnt",
     ]
     proposal = state.plan.proposal
     max_length = proposal.plan.training.max_length if proposal is not None else facts.longest

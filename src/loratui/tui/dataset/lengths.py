@@ -156,7 +156,7 @@ class LengthsScreen(ModalScreen[int]):
         packing, trained, total = self.lengths.packing, self.lengths.trained_tokens, self.lengths.tokens["total"]
         words = []
         if trained is not None and total:
-            words.append(f"{trained / total:.0%} of the tokens are learnt.")
+            words.append(f"{trained / total:.1%} of the tokens are learnt.")
         if packing is not None:
             padded, packed = f"{packing['padded_share']:.0%}", f"{packing['packed_share']:.0%}"
             words.append(f"Batches of padded rows are {padded} full, packed ones {packed}.")

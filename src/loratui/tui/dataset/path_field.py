@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -83,10 +83,18 @@ class PathField(Input):
             self.focus()
             self.select_all()
 
+    def is_rest_of_path(self, words: str) -> bool:
+        """Whether words that followed a `/` are the rest of a path that exists."""
+        try:
+            return "/" in words.strip("/") and Path("/", words).exists()
+        except (OSError, ValueError):
+            return False
+
     def begins_with(self, event: events.Key) -> bool:
         """Whether a path begins with this key, which then goes into the field with all that follows.
 
-        Where there are no rows, every letter and sign does that is no key of the screen. Of `data/x.jsonl` the first
+        With rows, `~` and `.` do, and `/` where it searches nothing. Where there are none, every letter and sign does
+        that is no key of the screen. Of `data/x.jsonl` the first
         letter takes the demo; where the second one is no key either, it was a path: nothing of it is lost.
         """
         state, character = self.app.state, event.character or ""
@@ -94,7 +102,7 @@ class PathField(Input):
         if self.written_in or not character.isprintable() or not character.strip():
             return False
         empty = not state.draft.dataset or bool(state.dataset.problem)
-        if not (slipped or empty or (character in PATH_BEGINS and state.dataset.view is None)):
+        if not (slipped or empty or character in PATH_BEGINS):
             return False
         if (key := self.screen.active_bindings.get(event.key)) is not None:
             self._slipped = character if empty and key.binding.action == "demo" else ""

@@ -32,6 +32,9 @@ MOST_ROWS = 12
 BESIDE_WIDTH = 120
 """Columns of the terminal from which on a pair's answers stand beside each other."""
 
+HELD_TURNS = 3
+"""Turns of its queue for which a letter waits: about as many as the app needs to hand out the next one of a burst."""
+
 
 class RowBrowser(VerticalScroll):
     """Holds a window of rows and shows those from `number` on. Posts Said with what a search or a jump came to."""
@@ -63,6 +66,8 @@ class RowBrowser(VerticalScroll):
         self.as_tokens = False
         self.words = ""
         """Of the last search."""
+        self._held: events.Key | None = None
+        """A letter that waits for what comes in one burst with it."""
         self._asked: set[tuple[str, int]] = set()
         """Rows whose tokens were asked for, with the check they belong to."""
 
@@ -84,10 +89,40 @@ class RowBrowser(VerticalScroll):
         # a widget answers the first, so the focus has to move before the second one.
         if isinstance(event, events.Key):
             for field in self.screen.query(PathField):
-                if field.begins_with(event):
+                if field.begins_with(event) or self._goes_on(event, field):
                     field._forward_event(event)
                     return
+                if self._hold(event):
+                    return
         super()._forward_event(event)
+
+    def _hold(self, event: events.Key) -> bool:
+        """Whether a letter that is a key waits for the one after it: a word that comes in one burst opens no panel."""
+        self._let_go()
+        if self.preview is None or not event.is_printable or event.key not in self.screen.active_bindings:
+            return False
+        self._held = event
+        self.call_later(self._let_go, HELD_TURNS)
+        return True
+
+    def _let_go(self, turns: int = 0) -> None:
+        """Answer the key that waits, after so many more turns."""
+        if self._held is not None and turns:
+            self.call_later(self._let_go, turns - 1)
+        elif self._held is not None:
+            held, self._held = self._held, None
+            super()._forward_event(held)
+
+    def _goes_on(self, event: events.Key, field: PathField) -> bool:
+        """Whether this letter and the one that waits are a word, which then begins a path. A key that repeats is
+        none.
+        """
+        held = self._held
+        if held is None or not event.is_printable or event.key == held.key:
+            return False
+        self._held = None
+        field.write(held.character or "")
+        return True
 
     def take(self, preview: Preview | None, otherwise: Content) -> None:
         """Show this dataset from its first row, or stay where one is in the same one; `otherwise` where there is
@@ -260,7 +295,11 @@ class RowBrowser(VerticalScroll):
         from loratui.tui.common.dialogs import AskLineScreen
 
         words = await self.app.push_screen_wait(AskLineScreen("Search the rows", "words that a row holds", self.words))
-        if words:
+        field = next(iter(self.screen.query(PathField)), None)
+        if words and field is not None and field.is_rest_of_path(words):
+            field.write(f"/{words}")
+            self.post_message(self.Said(f"/{one_line(words, 60)} is there: enter takes it, esc stays with these rows."))
+        elif words:
             again = words == self.words
             self.words = words
             self._find(words, self.number if again else self.number - 1)

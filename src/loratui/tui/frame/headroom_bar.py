@@ -137,7 +137,8 @@ BAR_HELP = (
     "gradients (grad.), what the optimizer keeps (optim.), activations (activ.), logits, overhead. In terminals below "
     'some 120 columns "trained" is adapter, gradients and optimizer together; below 80 the largest parts stand alone. '
     f'"{NO_DATA}" says that it is a guess, from 1,000 rows that are only supposed: the dataset moves it. "±" '
-    "stands where runs here were measured, which moves the estimate, too; the limit follows what is free."
+    "stands where runs here were measured, which moves the estimate, too; the limit follows what is "
+    "free. The line above the bar says when either moved."
 )
 """For F1 of each screen with the bar."""
 SMALL = 4 * 2**30

@@ -163,8 +163,8 @@ class FieldList(Widget, can_focus=True):
             beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
             beside = row.tried_words(room) if row.tries else beside
             was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
-            if row.was and row.was == row.proposed and room < ROOM_FOR_REASONS and not row.tries:
-                was, beside = one_line(beside, max(1, room)), ""  # the same value, by the word that stays
+            if row.was and row.was == row.proposed and not row.tries:  # the same value, by the word that stays
+                was, beside = ("", beside) if room >= ROOM_FOR_REASONS else (one_line(beside, max(1, room)), "")
             left = room - len(was) - 3 if was else room
             why = one_line(beside, left) if left > 0 else ""
             if beside != why and room < ROOM_FOR_REASONS and not row.tries:  # "proposed: …" says nothing

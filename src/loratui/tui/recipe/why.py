@@ -35,15 +35,15 @@ def proposed_words(proposal: Proposal, key: str) -> str:
 def rule_words(key: str, value: Any, proposed: Any = None) -> str:
     """What the widespread guides' rule of thumb says of a key, in a sentence; empty where they have none.
 
-    proposed: of a learning rate, why that one differs is told.
+    proposed: of a learning rate, which one to go by is told, and why.
     """
     if value is None:
         return ""
     unit = unit_of(key, value)
     if key == "training.learning_rate" and proposed is not None and proposed != value:
         return (
-            f"So {value_words(key, proposed)} is proposed; the guides' rule of thumb, {value_words(key, value)}, is "
-            "the same for all models."
+            f"Go by {value_words(key, proposed)}: it follows this model and batch; the guides under F1 say "
+            f"{value_words(key, value)} for all models."
         )
     return f"The guides' rule of thumb says {value_words(key, value)}{f' {unit}' if unit else ''}."
 
@@ -54,15 +54,26 @@ def direction_words(key: str) -> tuple[str, str]:
 
 
 def price_words(plan: ProposedPlan, key: str) -> str:
-    """What the next values of a field do to the memory, and what else they would move that explains it."""
-    if plan.proposal is None:
+    """What the next values of a field, and the proposed one, do to the memory, and what else they would move that
+    explains it.
+    """
+    proposal = plan.proposal
+    if proposal is None:
         return ""
-    values = neighbours(key, plan.proposal.plan.get(key))
+    values = neighbours(key, proposal.plan.get(key))
     found = [(value_words(key, value), moved) for value in values if (moved := plan.moves_if(key, value)) is not None]
+    instead = proposal.instead(key)
+    if found and instead is not None and instead.proposed not in values:
+        from loratui.core.moves import moves
+
+        found.append((value_words(key, instead.proposed), moves(proposal, proposal.freed[key], [key])))
     if not found:
         return ""
     if not any(moved.memory_bytes for _, moved in found):
-        return "the same, whatever the value"
+        every = kind_of(key) in ("choice", "flag")
+        *names, last = (name for name, _ in found)
+        some = f"{', '.join(names)} and {last}" if names else last
+        return "the same, whatever the value" if every else f"the same at {some}"
     return " · ".join(f"{name}: {_price(moved)}" for name, moved in found)
 
 

@@ -105,7 +105,8 @@ def _from(proposal: Proposal) -> Card:
     held = data.eval_examples
     cut = f"packed to {plan.training.max_length:,} tokens" if plan.training.packing else ""
     longer = data.longest > plan.training.max_length
-    cut = cut or (f"▲ cut at {plan.training.max_length:,} tokens" if longer else f"longest {data.longest:,}")
+    longest = f"longest {data.longest:,}" if data.exact else f"guessed, longest {data.longest:,}: 3 checks"
+    cut = cut or (f"▲ cut at {plan.training.max_length:,} tokens" if longer else longest)
     where = one_line(home_short(plan.dataset.named), 60)
     return Card(
         "from what",

@@ -112,7 +112,7 @@ def plan_rows(state: WizardState) -> list[Row]:
             "dataset",
             (
                 f"{one_line(home_short(plan.dataset.named), 60)} · {schedule.examples:,} rows · "
-                f"{exact}{data.mean:,.0f} tokens each"
+                f"{exact}{data.mean:,.0f} tokens each{'' if data.exact else ', guessed: step 3 checks'}"
             ),
             "3",
         ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loratui.format import lowered, one_line, signed_size, value_text
+from loratui.format import in_gib, lowered, one_line, signed_size, size, value_text
 
 if TYPE_CHECKING:
     from loratui.core.moves import Move, Moves
@@ -34,6 +34,10 @@ OWN_WORDS = ("dataset.path", *MACHINE)
 """Keys of which the cause tells in words of its own."""
 
 
+LIMIT_MOVES = 0.01
+"""Share of the device's memory by which the limit must move to be told beside what a person changed."""
+
+
 class Standing(NamedTuple):
     """A plan with what it was proposed from."""
 
@@ -43,6 +47,13 @@ class Standing(NamedTuple):
     held: Mapping[str, Any]
     dataset: str = ""
     """As it was chosen; empty where the rows are supposed."""
+    told_limit: int = 0
+    """Bytes that the plan might take when that was told last; 0: as the proposal has it."""
+
+    @property
+    def limit(self) -> int:
+        """The limit that a person knows of, in bytes."""
+        return self.told_limit or self.proposal.budget.bytes
 
 
 class Change(NamedTuple):
@@ -50,6 +61,8 @@ class Change(NamedTuple):
 
     cause: str
     moves: Moves
+    limit: str = ""
+    """What became of the limit, in words; empty where it stays, or is the cause."""
 
     @property
     def was(self) -> dict[str, str]:
@@ -65,7 +78,7 @@ class Change(NamedTuple):
     def price(self) -> str:
         """What it does to memory and time: `memory +1.30 GiB, 12 % less time`; empty where nothing."""
         memory = f"memory {signed_size(self.moves.memory_bytes)}" if self.moves.memory_bytes else ""
-        return ", ".join(part for part in (memory, self.moves.time) if part)
+        return ", ".join(part for part in (memory, self.moves.time, self.limit) if part)
 
     def as_it_came(self, before: Proposal, now: Proposal) -> Change:
         """The same change, with what it did to memory and time by figures that are exact now."""
@@ -75,7 +88,8 @@ class Change(NamedTuple):
 
 
 def change_between(before: Standing, now: Standing, found: str = "") -> Change | None:
-    """What moved between two standings; None where nobody asked for anything and no key of the plan moved.
+    """What moved between two standings; None where nobody asked for anything, and neither a key of the plan nor a
+    figure of its memory moved.
 
     found: what was found out meanwhile, in words; empty where a person changed something.
     """
@@ -86,9 +100,42 @@ def change_between(before: Standing, now: Standing, found: str = "") -> Change |
     ]
     by_hand = not found or bool(asked) or before.preset != now.preset or before.held != now.held
     moved = moves(before.proposal, now.proposal, asked)
-    if not by_hand and not moved.also:
+    limit, band = limit_words(before, now), now.proposal.memory.band
+    if not by_hand and not moved.also and not limit and _figures(before.proposal) == _figures(now.proposal):
         return None
-    return Change(_cause(before, now, moved) or found, moved)
+    own = _cause(before, now, moved)
+    if not own and found and band is not None and band != before.proposal.memory.band:
+        return Change(f"Measured here: ±{round(band * 100)} %", moved, limit)
+    if not own and limit:
+        return Change(f"{limit[0].upper()}{limit[1:]}", moved)
+    return Change(own or found, moved, limit.partition(":")[0])
+
+
+def settled(before: Standing | None, now: Standing) -> Standing:
+    """What the next change is compared with. A limit that was not told of stays the one that a person knows."""
+    if before is None or limit_words(before, now) or not _same_device(before, now):
+        return now
+    return now._replace(told_limit=before.limit)
+
+
+def _same_device(before: Standing, now: Standing) -> bool:
+    one, other = before.proposal.device, now.proposal.device
+    return (one.name, one.count) == (other.name, other.count)
+
+
+def limit_words(before: Standing, now: Standing) -> str:
+    """`limit 22.2 → 21.0 GiB: other programs hold 1.20 GiB more`; empty where it stays, or the machine is another."""
+    least = LIMIT_MOVES * now.proposal.budget.total_bytes
+    more, after = before.limit - now.proposal.budget.bytes, now.proposal.budget.bytes
+    if not _same_device(before, now) or abs(more) <= least or in_gib(before.limit) == in_gib(after):
+        return ""
+    why = f"other programs hold {size(abs(more))} {'more' if more > 0 else 'less'}"
+    return f"limit {in_gib(before.limit)} → {in_gib(after)} GiB: {why}"
+
+
+def _figures(proposal: Proposal) -> tuple[str, float | None]:
+    """What a screen tells of the memory that the plan takes."""
+    return in_gib(proposal.memory.total_bytes), proposal.memory.band
 
 
 def _cause(before: Standing, now: Standing, moved: Moves) -> str:

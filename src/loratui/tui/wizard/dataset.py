@@ -29,6 +29,8 @@ class ChosenDataset:
         self._known: KnownFacts | None = None
         self.preset_values: Callable[[], Mapping[str, Any]] = dict
         """What the chosen preset fixes: it may say what is learnt."""
+        self.recall: Callable[[str, str], KnownFacts | None] = lambda choice, fingerprint: None
+        """What a check, whosever it was, counted of a choice whose files have this fingerprint."""
         self.changed = Signal()
         self.counted = Signal()
         self.remembered = Signal()
@@ -103,10 +105,12 @@ class ChosenDataset:
         """Take up the dataset that was found for the draft's choice, or why there is none."""
         self._view, self._problem = view, problem
         if view is not None:
-            known, fingerprint = self._known, view.fingerprint
-            same = known is not None and (known.choice, known.fingerprint) == (self._rests_on(exact=True), fingerprint)
-            if known is not None and known.facts.exact and same:
+            known, fingerprint, choice = self._known, view.fingerprint, self._rests_on(exact=True)
+            if known is None or not known.facts.exact or (known.choice, known.fingerprint) != (choice, fingerprint):
+                known = self.recall(choice, fingerprint)
+            if known is not None:
                 self._view = view.with_exact(known.facts, self.objective)
+                self._known = known
             else:
                 self._remember(view.counted(self.objective), fingerprint)
         self.changed.publish()

@@ -122,14 +122,37 @@ class KnownFacts:
     facts: DataFacts
 
 
+CHECKED_BEFORE = 12
+"""Datasets whose checks are remembered beside the newest facts."""
+
+
 def read_known_facts(path: Path) -> KnownFacts | None:
-    """The facts that were kept; None where there are none, or the file is not of this form (it is only a memory)."""
+    """The facts that were kept last; None where there are none, or the file is not of this form (it is only a
+    memory).
+    """
+    return next(iter(_kept(path)), None)
+
+
+def find_known_facts(path: Path, choice: str, fingerprint: str) -> KnownFacts | None:
+    """What any wizard's check counted of this choice, the files being as they were; None where none did."""
+    same = (one for one in _kept(path) if (one.choice, one.fingerprint) == (choice, fingerprint))
+    return next((one for one in same if one.facts.exact), None)
+
+
+def _kept(path: Path) -> list[KnownFacts]:
+    """Everything that was kept, the newest first."""
     try:
-        kept = read_object(path)
-        facts = _facts(kept["facts"])
-        return KnownFacts(str(kept["choice"]), str(kept["fingerprint"]), facts) if facts.lengths else None
+        document = read_object(path)
+        return [_known(document), *map(_known, document.get("earlier", ()))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return []
+
+
+def _known(kept: dict[str, Any]) -> KnownFacts:
+    facts = _facts(kept["facts"])
+    if not facts.lengths:
+        raise ValueError("no lengths")
+    return KnownFacts(str(kept["choice"]), str(kept["fingerprint"]), facts)
 
 
 def _facts(kept: dict[str, Any]) -> DataFacts:
@@ -139,6 +162,8 @@ def _facts(kept: dict[str, Any]) -> DataFacts:
 
 
 def write_known_facts(path: Path, known: KnownFacts) -> None:
-    """Keep the facts. Raises OSError."""
+    """Keep the facts, and behind them those of earlier checks. Raises OSError."""
     make_folder(path.parent)
-    write_whole(path, json.dumps(asdict(known)) + "\n")
+    earlier = [one for one in _kept(path) if one.facts.exact and one.choice != known.choice][:CHECKED_BEFORE]
+    document = asdict(known) | {"earlier": [asdict(one) for one in earlier]}
+    write_whole(path, json.dumps(document) + "\n")

@@ -28,6 +28,7 @@ from loratui.tui.wizard.draft import (
     KnownFacts,
     draft_from_json,
     draft_to_json,
+    find_known_facts,
     read_known_facts,
     same_choices,
     write_known_facts,
@@ -75,6 +76,7 @@ class DraftFile:
         self._problem = ""
         self._notice = ""
         self.changed = Signal()
+        dataset.recall = self._recall
         for signal in (*choices.signals, dataset.remembered):
             signal.subscribe(self._mark)
 
@@ -92,6 +94,10 @@ class DraftFile:
         """What a person should know of the last saving, once; empty for nothing."""
         notice, self._notice = self._notice, ""
         return notice
+
+    def _recall(self, choice: str, fingerprint: str) -> KnownFacts | None:
+        """What another wizard's check counted meanwhile, or an earlier one's of another dataset."""
+        return find_known_facts(self._facts_path(self._path), choice, fingerprint) if self._path is not None else None
 
     def _mark(self) -> None:
         self._unsaved = True
@@ -151,9 +157,9 @@ class DraftFile:
             make_folder(self._path.parent)
             with _locked(self._path):
                 self._write(self._path, self._choices.draft)
-            if known is not None and known != self._facts_saved:
-                write_known_facts(self._facts_path(self._path), known)
-                self._facts_saved = known
+                if known is not None and known != self._facts_saved:
+                    write_known_facts(self._facts_path(self._path), known)
+                    self._facts_saved = known
         except OSError as error:
             self._problem = f"The draft could not be saved in {self._path}: {error.strerror or error}."
             return False

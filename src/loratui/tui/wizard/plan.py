@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from loratui.tui.wizard.change import Change, Standing, change_between
+from loratui.tui.wizard.change import Change, Standing, change_between, settled
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
 from loratui.tui.wizard.hardware import Hardware
@@ -217,12 +217,13 @@ class ProposedPlan:
             return
         if self._standing is not None:
             change = change_between(self._standing, now, found)
-            if change is not None:
-                self._change, self._changed_from = change, self._standing.proposal
-            elif found == COUNTED and self._change is not None and self._changed_from is not None:
+            only_exact = found == COUNTED and (change is None or not change.moves.keys)
+            if only_exact and self._change is not None and self._changed_from is not None:
                 self._change = self._change.as_it_came(self._changed_from, now.proposal)
+            elif change is not None:
+                self._change, self._changed_from = change, self._standing.proposal
         if not self._editing and not self._reading:
-            self._standing = now
+            self._standing = settled(self._standing, now)
 
     @property
     def _reading(self) -> bool:
@@ -238,7 +239,8 @@ class ProposedPlan:
 
     def _settle(self) -> None:
         if not self._problem and not self._dataset.problem:
-            self._standing = self._now() or self._standing
+            now = self._now()
+            self._standing = self._standing if now is None else settled(self._standing, now)
 
     def _follow_machine(self) -> None:
         """A new look at the machine: only where the memory that the proposal rests on has moved, or the processor was

@@ -30,6 +30,7 @@ from loratui.runs.status import (
     signs_of_life,
     write_status,
 )
+from loratui.worker.training.laps import Laps
 
 log = logging.getLogger("loratui")
 USUAL_SHARE = 0.1
@@ -50,6 +51,7 @@ class Journal:
         self._guard = threading.Lock()
         self._done = threading.Event()
         self._began = time.monotonic()
+        self.laps = Laps()
         self._said_phase = False
         self._heart: threading.Thread | None = None
         self.asked_to_stop: Callable[[], bool] = lambda: False

@@ -236,6 +236,7 @@ class Session:
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
+            self.journal.laps.loaded()
             require_own_shares(trainer.model)
             in_force = require_plan(trainer, self.plan)
             self.journal.emit(
@@ -277,7 +278,7 @@ class Session:
             model: Any = trainer.model
             config = model.config.to_dict()
             plan = as_computed(self.plan, trainer)
-            trainer.add_callback(Measuring(self.run, plan, prepared, self.device, config, self.compiled))
+            trainer.add_callback(Measuring(self.journal, plan, prepared, self.device, config, self.compiled))
         return callback
 
     def _conclude(self, trainer: Obedient, callback: RunCallback, seconds: float) -> Outcome:
@@ -314,6 +315,7 @@ class Session:
             callback.outcome.failed(told["finding"], step, told["message"])
         callback.outcome.finished(step)
         self._write_card()
+        journal.laps.ended()
         journal.update(eta_seconds=0.0)
         return Outcome("finished", callback.stop_reason)
 
