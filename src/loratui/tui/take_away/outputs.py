@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card
+from loratui.tui.take_away.along import Shown, file_along, plan_shown
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
@@ -68,6 +69,8 @@ class Output:
     notes: tuple[str, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     """Further commands, each with what it does."""
+    shows: Shown = ("", "")
+    """The file that is made, or that goes along with it, below everything else."""
     asks: bool = False
     """Something leaves this machine: the person is asked first."""
     makes: type[Merged | Sent | GgufFile | Exported] | None = None
@@ -94,13 +97,14 @@ def outputs_of(run: Run) -> list[Output]:
     plan = run.plan()
     folder = result_folder(run)
     done = (folder / ("config.json" if plan.method.kind == "full" else "adapter_config.json")).is_file()
-    return [
+    card = file_along(run, done=done)
+    made = [
         *_result(run, plan, folder, done),
         *_next(run, plan, done),
         *_whole(run, plan, done),
         *_elsewhere(run, plan, folder, done),
-        *_exports(run, plan),
     ]
+    return [*(replace(output, shows=card) for output in made), *_exports(run, plan)]
 
 
 def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
@@ -310,10 +314,10 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
     for tool, (name, file) in TOOLS.items():
         target = run.path / "export" / file
         left: tuple[str, ...] = ()
-        problem = ""
+        text, problem = "", ""
         try:
             export = export_plan(as_trained(plan, run.machine()) if tool in OURS else plan, tool)
-            left, target = export.left_out, target.with_suffix(export.suffix)
+            left, text, target = export.left_out, export.text, target.with_suffix(export.suffix)
         except LoratuiError as error:
             problem = error.sentence
         notes = (
@@ -326,12 +330,13 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
             "The plan for other tools",
             name,
             "there" if target.is_file() else "needs" if problem else "absent",
-            "written" if target.is_file() else "cannot be" if problem else "not written",
+            "written" if target.is_file() else "cannot be made" if problem else "not written",
             RENTED if tool in OURS else CONVERTED,
             home_short(target),
             ("export", run.argument, "--to", tool, "-o", str(target)),
             problem,
             notes,
+            shows=(target.name, text) if text else plan_shown(run),
             makes=Exported,
             quiet=("--force", "--json"),
             again="It is written anew, over the file that is there and its rows: what was changed in them is lost."
