@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,10 @@ from pictured import shown, until
 from recorded_run import record_run
 from test_take_away import opened, run, stand_in  # noqa: F401  # the finished run
 
-from loratui.runs.directory import Run
+from loratui.paths import demo_model_path
+from loratui.runs.directory import MERGE_NOTE, Run
+from loratui.runs.merges import measured_merge
+from loratui.runs.origin import sign
 from loratui.tui.app import LoratuiApp
 
 
@@ -77,3 +82,30 @@ async def test_a_thing_that_cannot_be_made_says_so_in_whole_words(stopped: Run) 
         await pilot.press("x")
         text = await until(pilot, "▲ SkyPilot task")
         assert "cannot be made" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3600.0, r"\d s of about 1 h 00 min  Merged: "), (0.6, r"\d s, the last time 1 s  Merged: ")]
+)
+async def test_a_merge_is_told_beside_the_time_of_the_last_one(
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    words: str,
+) -> None:
+    """A merge of 19 s told nothing of how long it would take, though the same base had been merged before."""
+    assert run.plan().model.id == "demo"
+    sign(run)
+    run.merged_path.mkdir()
+    took = measured_merge(str(demo_model_path()), run.plan().method.quantization, seconds)
+    (run.merged_path / MERGE_NOTE).write_text(json.dumps(took))
+    stand_in(monkeypatch, "import time; say('The adapter answers: 2 of 4 prompts …'); time.sleep(600)")
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await until(pilot, "The last time on this base took")
+        await pilot.press("enter")
+        await until(pilot, "Merged: make it again?")
+        await pilot.press("enter")
+        await until(pilot, lambda: re.search(words + "The adapter answers", shown(pilot.app)))
+        await pilot.press("s")
+        await until(pilot, "■ Stopped.")

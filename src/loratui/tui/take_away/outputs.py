@@ -18,10 +18,11 @@ from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.export.skypilot import as_trained
 from loratui.files import read_document
-from loratui.format import size
+from loratui.format import duration, size
 from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
 from loratui.runs.directory import Run
+from loratui.runs.merges import last_merge_seconds
 from loratui.runs.model_card import CARD, result_folder, whose_card
 from loratui.tui.take_away.along import Shown, file_along, plan_shown
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
@@ -69,6 +70,8 @@ class Output:
     notes: tuple[str, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     """Further commands, each with what it does."""
+    took_seconds: float | None = None
+    """What making it took the last time on this machine; None where that was not measured."""
     shows: Shown = ("", "")
     """The file that is made, or that goes along with it, below everything else."""
     asks: bool = False
@@ -199,8 +202,11 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             "absent": "not made",
         }[state]
         notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
+        base = str(demo_model_path()) if plan.model.id == "demo" else plan.model.id
+        took = last_merge_seconds(run, base, plan.method.quantization)
         if state != "there":
-            notes.append("The time goes into loading the base and into the proof, hardly into the sum.")
+            took_words = f" The last time on this base took {duration(took)} here." if took is not None else ""
+            notes.append(f"The time goes into loading the base and into the proof, hardly into the sum.{took_words}")
         if plan.method.quantization != "none":
             notes.append(
                 f"It goes onto the {plan.method.quantization} base of the training, dequantised, to answer as trained."
@@ -219,6 +225,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             "" if done else NOT_FINISHED,
             tuple(notes),
             makes=Merged,
+            took_seconds=took,
             quiet=("--json",),
             again="It is made anew from the adapter as it is now; the folder that is there is deleted first."
             if run.merged_path.is_dir()

@@ -19,7 +19,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
-from loratui.format import duration, one_line
+from loratui.format import one_line
 from loratui.hub.push import check_visibility, destination, pack
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
@@ -27,7 +27,7 @@ from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.take_away.about import about
-from loratui.tui.take_away.outcome import outcome, what_is_sent
+from loratui.tui.take_away.outcome import outcome, passing, what_is_sent
 from loratui.tui.take_away.outputs import GLYPHS, Output, outputs_of
 from loratui.workers.command import CommandProcess
 
@@ -75,6 +75,8 @@ class TakeAwayScreen(StepScreen):
         """What came of each thing that was made here."""
         self._progress, self._began, self._telling = "", 0.0, False
         """The last line of what is being made, since when it is (monotonic seconds), and whether that line stands."""
+        self._usual_seconds: float | None = None
+        """What it took the last time on this machine, where that is known."""
         self._looking = False
         self._drawn: list[str] = []
         """The list as it stands: what is the same is not painted again."""
@@ -273,6 +275,7 @@ class TakeAwayScreen(StepScreen):
         """Run the command to its end, tell how it goes, and what came of it."""
         process = self._process = CommandProcess(command)
         self._making = output.key
+        self._usual_seconds = output.took_seconds
         self._tell_progress(f"{output.name}: starting …", began=time.monotonic())
         self._paint()
         clock = self.set_interval(TICK_SECONDS, self._tell_progress, pause=output.makes is None)  # not of a server
@@ -302,7 +305,9 @@ class TakeAwayScreen(StepScreen):
             return
         self._progress, self._began = line or self._progress, began or self._began
         passed = time.monotonic() - self._began
-        super().say(f"{duration(passed)}  {self._progress}" if passed >= TICK_SECONDS else self._progress)
+        super().say(
+            f"{passing(passed, self._usual_seconds)}  {self._progress}" if passed >= TICK_SECONDS else self._progress
+        )
         self._telling = True
 
     @work(group="make", exit_on_error=False)
