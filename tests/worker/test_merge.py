@@ -54,7 +54,18 @@ def test_the_proof_says_what_its_answers_are_to() -> None:
 
 
 def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: Path) -> None:
-    proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", "fp32")
+    told: list[str] = []
+    target = find_target(str(adapter))
+    proof = merging.merge(target, tmp_path / "merged", "fp32", told.append)
+    for wanted in (
+        "the adapter answers: 1 of 4 prompts",
+        "the adapter answers: 4 of 4 prompts",
+        "the adapter answers: 1 to 4 of 4 whole answers",
+        "the merged model answers: 1 to 4 of 4 whole answers",
+    ):
+        assert wanted in told, "for most of its time it said nothing"
+    kept = json.loads((tmp_path / "merged" / "merge.json").read_text())
+    assert kept["seconds"] > 0 and kept["base"] == target.load.base
     assert proof.holds and proof.first_differing_token is None
     assert 0 < proof.relative_difference < 1e-3 and proof.exact_difference is not None and proof.exact_difference < 1e-3
     assert proof.answers == proof.answers_equal == 4 and "4 of 4 whole greedy answers" in merging.describe(proof)

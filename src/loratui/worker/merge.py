@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from loratui.files import write_whole
 from loratui.format import first_line
 from loratui.paths import without_tilde
 from loratui.runs.directory import MERGE_NOTE
+from loratui.runs.merges import measured_merge
 from loratui.runs.model_card import CARD, model_card
 from loratui.runs.result import seal_result, step_of_result, unproven
 from loratui.terminal import fail, say, say_json
@@ -125,6 +127,7 @@ def merge(
     if onto == DEQUANTISED and not quantised:
         raise InputError(f"{target.title} was not trained on a quantised base.", hint="Leave --onto out.")
     onto = onto or (DEQUANTISED if quantised else UNQUANTISED)
+    began = time.monotonic()
     tell("starting PyTorch")
     from transformers import logging
 
@@ -145,8 +148,10 @@ def merge(
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
     tell("the adapter answers the prompts")
     prompts = proof_prompts(models.tokenizer, target)
-    asked = ask(models, target)
-    reference = [] if quantised else answers_of(models, ADAPTER, prompts)
+    asked = ask(models, target, lambda which: tell(f"the adapter answers: {which}"))
+    reference = (
+        [] if quantised else answers_of(models, ADAPTER, prompts, lambda which: tell(f"the adapter answers: {which}"))
+    )
     generation, tied = (
         _generation_config(models, request),
         bool(getattr(models.base.config.get_text_config(), "tie_word_embeddings", False)),
@@ -166,7 +171,8 @@ def merge(
     seen: list[torch.Tensor] = []
     if trained is not None:  # only now: on some CPUs its first answer rearranges its weights
         tell(f"the adapter answers on the {target.load.quantization} base")
-        reference = answers_of(trained, ADAPTER, prompts)
+        on_its_base = f"the adapter answers on the {target.load.quantization} base"
+        reference = answers_of(trained, ADAPTER, prompts, lambda which: tell(f"{on_its_base}: {which}"))
         seen = [logits_of(trained.use(ADAPTER), ids) for ids in asked.texts]
     del trained
     tell("adding the adapter into the weights")
@@ -198,7 +204,11 @@ def merge(
             )
         )
         after = [logits_of(reread.base, ids) for ids in asked.texts]
-        answers = answers_of(reread, BASE, prompts) if reference else []
+        answers = (
+            answers_of(reread, BASE, prompts, lambda which: tell(f"the merged model answers: {which}"))
+            if reference
+            else []
+        )
         del reread
         _free_memory()
         proof = _prove(asked, exact, after, wrong, name)
@@ -224,7 +234,8 @@ def merge(
         )
         if target.run is not None:
             write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
-        write_whole(part / MERGE_NOTE, json.dumps(asdict(proof), indent=2) + "\n")
+        took = measured_merge(target.load.base, target.load.quantization, time.monotonic() - began)
+        write_whole(part / MERGE_NOTE, json.dumps({**asdict(proof), **took}, indent=2) + "\n")
         seal_result(part, step_of_result(Path(target.load.sides[ADAPTER])))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,14 @@ class Asked:
     logits: list[torch.Tensor]
 
 
-def ask(models: LoadedModels, target: Target) -> Asked:
-    """The adapter's answers and logits. ModelError where they are no numbers."""
+def ask(models: LoadedModels, target: Target, tell: Callable[[str], None] = lambda what: None) -> Asked:
+    """The adapter's answers and logits. tell: hears which answer comes. ModelError where they are no numbers."""
     questions = [prompt_ids(models.tokenizer, one) for one in _conversations(target)]
     adapter = models.use(ADAPTER)
-    texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
+    texts = []
+    for number, ids in enumerate(questions, start=1):
+        tell(f"{number} of {len(questions)} prompts")
+        texts.append(_answered(adapter, ids, models.pad_id))
     logits = [logits_of(adapter, ids) for ids in texts]
     if any(bool(one.isnan().any()) for one in logits):
         raise no_numbers(adapter)
@@ -63,13 +67,16 @@ def proof_questions(tokenizer: Any, target: Target) -> list[Conversation]:
         return found
 
 
-def answers_of(models: LoadedModels, side: str, prompts: list[list[int]]) -> list[str]:
-    """Greedy answers."""
-    return [
-        one.text
-        for start in range(0, len(prompts), BATCH_ROWS)
-        for one in generate_batch(models, side, prompts[start : start + BATCH_ROWS], WHOLE_ANSWER)
-    ]
+def answers_of(
+    models: LoadedModels, side: str, prompts: list[list[int]], tell: Callable[[str], None] = lambda what: None
+) -> list[str]:
+    """Greedy answers. tell: hears which of them come."""
+    texts: list[str] = []
+    for start in range(0, len(prompts), BATCH_ROWS):
+        batch = prompts[start : start + BATCH_ROWS]
+        tell(f"{start + 1} to {start + len(batch)} of {len(prompts)} whole answers")
+        texts += [one.text for one in generate_batch(models, side, batch, WHOLE_ANSWER)]
+    return texts
 
 
 def _conversations(target: Target) -> list[Conversation]:

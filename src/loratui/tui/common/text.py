@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from textual.color import Color
 
 
+CUT_BEHIND = (("/", 0.75), ("-_", 0.75), ("/-_", 0.5), (".", 0.5))
+"""Signs behind which a name that is longer than its line is cut, and how much of the line must be full by then; the
+best first.
+"""
+
+
 def plain(text: object) -> Content:
     """Foreign text as content: no markup in it is obeyed."""
     return Content(harmless(text))
 
 
 def wrap(line: str, width: int) -> list[str]:
-    """One line cut at blanks into lines of at most `width` columns; a longer word is cut behind `/` or `-`."""
+    """One line cut at blanks into lines of at most `width` columns; a longer word is cut behind one of its signs."""
     from rich.cells import cell_len
 
     if cell_len(line) <= width:
@@ -52,7 +58,7 @@ def whole_words(line: str, width: int) -> str:
 
 
 def _chopped(word: str, width: int) -> list[str]:
-    """A word in pieces of at most `width` columns, cut behind a sign in their last quarter, or at the edge."""
+    """A word in pieces of at most `width` columns, cut behind a sign of their last half, or at the edge."""
     from rich.cells import chop_cells
 
     pieces: list[str] = []
@@ -60,8 +66,9 @@ def _chopped(word: str, width: int) -> list[str]:
         piece, *rest = chop_cells(word, width) or [""]
         if not rest:
             return [*pieces, piece]
-        cut = max(piece.rfind(sign) for sign in "/-") + 1
-        pieces.append(piece[:cut] if cut * 4 > width * 3 else piece)  # a long line without a sign would waste room
+        places = ((max(piece.rfind(sign) for sign in signs) + 1, least) for signs, least in CUT_BEHIND)
+        cut = next((cut for cut, least in places if cut > width * least), len(piece))
+        pieces.append(piece[:cut])
         word = word[len(pieces[-1]) :]
 
 

@@ -1,16 +1,25 @@
-"""What the making of a thing said at its end, and what would be sent, as lines for the screen."""
+"""What the making of a thing says while it lasts and at its end, and what would be sent, as lines for the screen."""
 
 from __future__ import annotations
 
 from textual.content import Content
 
-from loratui.format import harmless, one_line, size
+from loratui.format import duration, harmless, one_line, size
 from loratui.hub.push import Destination, Parcel
 from loratui.tui.common.text import in_column
 from loratui.tui.take_away.outputs import Output
 from loratui.workers.command import CommandProcess, Exported, GgufFile, Made, Merged, Sent
 
 LABEL_CELLS = 9
+
+
+def passing(passed: float, usual: float | None) -> str:
+    """For how long a making has gone on, and what it took the last time, where that is known. Both in seconds."""
+    if usual is None:
+        return duration(passed)
+    if passed < usual:
+        return f"{duration(passed)} of about {duration(usual)}"
+    return f"{duration(passed)}, the last time {duration(usual)}"
 
 
 def outcome(output: Output, process: CommandProcess) -> Content:

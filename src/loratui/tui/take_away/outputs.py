@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +18,13 @@ from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.export.skypilot import as_trained
 from loratui.files import read_document
-from loratui.format import size
+from loratui.format import duration, size
 from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
 from loratui.runs.directory import Run, step_of
+from loratui.runs.merges import last_merge_seconds
 from loratui.runs.model_card import CARD, result_folder, whose_card
+from loratui.tui.take_away.along import Shown, file_along, plan_shown
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
@@ -68,6 +70,10 @@ class Output:
     notes: tuple[str, ...] = ()
     others: tuple[tuple[str, str], ...] = ()
     """Further commands, each with what it does."""
+    took_seconds: float | None = None
+    """What making it took the last time on this machine; None where that was not measured."""
+    shows: Shown = ("", "")
+    """The file that is made, or that goes along with it, below everything else."""
     asks: bool = False
     """Something leaves this machine: the person is asked first."""
     makes: type[Merged | Sent | GgufFile | Exported] | None = None
@@ -94,13 +100,14 @@ def outputs_of(run: Run) -> list[Output]:
     plan = run.plan()
     folder = result_folder(run)
     done = (folder / ("config.json" if plan.method.kind == "full" else "adapter_config.json")).is_file()
-    return [
+    card = file_along(run, done=done)
+    made = [
         *_result(run, plan, folder, done),
         *_next(run, plan, done),
         *_whole(run, plan, done),
         *_elsewhere(run, plan, folder, done),
-        *_exports(run, plan),
     ]
+    return [*(replace(output, shows=card) for output in made), *_exports(run, plan)]
 
 
 def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
@@ -213,8 +220,11 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             "absent": "not made",
         }[state]
         notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
+        base = str(demo_model_path()) if plan.model.id == "demo" else plan.model.id
+        took = last_merge_seconds(run, base, plan.method.quantization)
         if state != "there":
-            notes.append("The time goes into loading the base and into the proof, hardly into the sum.")
+            took_words = f" The last time on this base took {duration(took)} here." if took is not None else ""
+            notes.append(f"The time goes into loading the base and into the proof, hardly into the sum.{took_words}")
         if plan.method.quantization != "none":
             notes.append(
                 f"It goes onto the {plan.method.quantization} base of the training, dequantised, to answer as trained."
@@ -233,6 +243,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             "" if done else NOT_FINISHED,
             tuple(notes),
             makes=Merged,
+            took_seconds=took,
             quiet=("--json",),
             again="It is made anew from the adapter as it is now; the folder that is there is deleted first."
             if run.merged_path.is_dir()
@@ -328,10 +339,10 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
     for tool, (name, file) in TOOLS.items():
         target = run.path / "export" / file
         left: tuple[str, ...] = ()
-        problem = ""
+        text, problem = "", ""
         try:
             export = export_plan(as_trained(plan, run.machine()) if tool in OURS else plan, tool)
-            left, target = export.left_out, target.with_suffix(export.suffix)
+            left, text, target = export.left_out, export.text, target.with_suffix(export.suffix)
         except LoratuiError as error:
             problem = error.sentence
         notes = (
@@ -344,12 +355,13 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
             "The plan for other tools",
             name,
             "there" if target.is_file() else "needs" if problem else "absent",
-            "written" if target.is_file() else "cannot be" if problem else "not written",
+            "written" if target.is_file() else "cannot be made" if problem else "not written",
             RENTED if tool in OURS else CONVERTED,
             home_short(target),
             ("export", run.argument, "--to", tool, "-o", str(target)),
             problem,
             notes,
+            shows=(target.name, text) if text else plan_shown(run),
             makes=Exported,
             quiet=("--force", "--json"),
             again="It is written anew, over the file that is there and its rows: what was changed in them is lost."

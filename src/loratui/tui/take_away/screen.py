@@ -19,15 +19,15 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
-from loratui.format import duration, harmless, one_line
+from loratui.format import one_line
 from loratui.hub.push import check_visibility, destination, pack
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
 from loratui.tui.common.still_text import StillText
-from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
-from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
+from loratui.tui.take_away.about import about
+from loratui.tui.take_away.outcome import outcome, passing, what_is_sent
 from loratui.tui.take_away.outputs import GLYPHS, Output, outputs_of
 from loratui.workers.command import CommandProcess
 
@@ -76,6 +76,8 @@ class TakeAwayScreen(StepScreen):
         """What came of each thing that was made here."""
         self._progress, self._began, self._telling = "", 0.0, False
         """The last line of what is being made, since when it is (monotonic seconds), and whether that line stands."""
+        self._usual_seconds: float | None = None
+        """What it took the last time on this machine, where that is known."""
         self._looking = False
         self._drawn: list[str] = []
         """The list as it stands: what is the same is not painted again."""
@@ -181,42 +183,15 @@ class TakeAwayScreen(StepScreen):
         if output is None:
             return
         width = max(40, self.query_one("#about").content_size.width)
-        ways = [
-            line
-            for label, text in (("where", output.place), ("command", output.line))
-            if text
-            for line in labelled(label, text, width)
-        ]
-        told = [self._told[output.key], Content("")] if output.key in self._told else []
-        narrow = self.has_class("-narrow")  # there the words are longer than the box: what is copied comes first
-        parts = [*told, *ways, *([Content("")] if ways else [])] if narrow else []
-        parts.append(Content(output.what))
-        if told and not narrow:
-            parts += [Content(""), told[0]]
-        if output.problem:
-            parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
-        if output.notes:
-            parts += [
-                *([] if output.key in self._told or narrow else [Content("")]),
-                *(Content(harmless(note)).stylize("$text-muted") for note in output.notes),
-            ]
-        parts += [Content(""), *ways] if not narrow else []
-        if output.others:
-            parts += [Content(""), Content("by hand").stylize("$text-muted")]
-            for words, line in output.others:
-                parts += [
-                    Content(words).stylize("$text-muted"),
-                    *(Content(f"  {piece}") for piece in wrap(harmless(line), width - 2)),
-                ]
-        self._show_lines(output, Content("\n").join(parts))
+        told = self._told.get(output.key)
+        self._show_lines(output, about(output, told, width, narrow=self.has_class("-narrow")))
 
-    def _show_lines(self, output: Output, about: Content) -> None:
+    def _show_lines(self, output: Output, lines: list[Content]) -> None:
         """As many lines as the box holds, from the first one on; its size never changes, so that only changed cells are
         painted.
         """
         box = self.query_one("#about", StillText)
-        width, height = max(20, box.content_size.width), max(1, box.content_size.height)
-        lines = about.wrap(width)
+        height = max(1, box.content_size.height)
         self._first = max(0, min(self._first, len(lines) - height))
         shown = lines[self._first : self._first + height]
         box.show(Content("\n").join([*shown, *[Content("")] * (height - len(shown))]))
@@ -262,7 +237,9 @@ class TakeAwayScreen(StepScreen):
         if self._making:
             self.say("One thing at a time: s stops what is being made.", "warning")
         elif output.problem:
-            self.say(output.problem, "warning")
+            self._first = 0  # the box says why, from its first lines on
+            self._show_about()
+            self.say(f"{output.name} cannot be made yet; ▲ in its box says why.", "warning")
         elif not output.command or (output.state == "there" and not output.again):
             self.say(f"It is there: {output.place}", "done")
         elif output.key == "further":
@@ -299,6 +276,7 @@ class TakeAwayScreen(StepScreen):
         """Run the command to its end, tell how it goes, and what came of it."""
         process = self._process = CommandProcess(command)
         self._making = output.key
+        self._usual_seconds = output.took_seconds
         self._tell_progress(f"{output.name}: starting …", began=time.monotonic())
         self._paint()
         clock = self.set_interval(TICK_SECONDS, self._tell_progress, pause=output.makes is None)  # not of a server
@@ -328,7 +306,9 @@ class TakeAwayScreen(StepScreen):
             return
         self._progress, self._began = line or self._progress, began or self._began
         passed = time.monotonic() - self._began
-        super().say(f"{duration(passed)}  {self._progress}" if passed >= TICK_SECONDS else self._progress)
+        super().say(
+            f"{passing(passed, self._usual_seconds)}  {self._progress}" if passed >= TICK_SECONDS else self._progress
+        )
         self._telling = True
 
     @work(group="make", exit_on_error=False)
