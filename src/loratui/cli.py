@@ -74,21 +74,12 @@ def _wake_queue() -> None:
 
 def report_defect(error: Exception) -> int:
     """Write the traceback of a defect to a file and name it in one sentence."""
-    import traceback
-
-    from loratui.files import make_folder, open_own
-    from loratui.paths import state_home
-
     if os.environ.get("LORATUI_TRACEBACK"):
+        import traceback
+
         traceback.print_exception(error)
         return 1
-    log = state_home() / "crash.log"
-    try:
-        make_folder(log.parent)
-        with os.fdopen(open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as file:
-            traceback.print_exception(error, file=file)
-        place = f"The traceback is in {log}."
-    except OSError as fault:
-        place = f"Its traceback could not be written ({fault}); set LORATUI_TRACEBACK=1 to see it."
-    fail(f"a defect of loratui: {type(error).__name__}: {error}. {place}")
+    from loratui.defects import defect_sentence
+
+    fail(f"a {defect_sentence(error, 'set LORATUI_TRACEBACK=1 to see it')}")
     return 1

@@ -9,7 +9,6 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -23,7 +22,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
-from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.key_bar import KeyBar
@@ -157,6 +155,8 @@ class LoratuiApp(BackgroundLoading):
 
     def get_css_variables(self) -> dict[str, str]:
         """Those of the theme; where it is not ours, what is written in them can be read all the same."""
+        if not self.theme_names:  # Textual asks before ours are known, for a theme that nothing is painted in
+            return {}
         variables = super().get_css_variables()
         name = self.current_theme.name
         if name in self.theme_names or self.current_theme.ansi:
@@ -202,7 +202,7 @@ class LoratuiApp(BackgroundLoading):
         else:
             # Taken without a change being told: nothing is painted yet, so the styles need not be read twice.
             self.set_reactive(LoratuiApp.theme, name)
-            self.stylesheet.set_variables(self.get_css_variables())
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def action_next_theme(self) -> None:
         """Take the next theme, and remember it."""
@@ -358,15 +358,9 @@ class LoratuiApp(BackgroundLoading):
         self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
 
     def _keep_traceback(self, error: Exception) -> str:
-        log = state_home() / "crash.log"
-        try:
-            make_folder(log.parent)
-            with os.fdopen(open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8") as file:
-                traceback.print_exception(error, file=file)
-            place = f"Its traceback is in {log}."
-        except OSError as fault:
-            place = f"Its traceback could not be written: {fault}."
-        return harmless(f"A defect of loratui: {type(error).__name__}: {error}. {place}", 300)
+        from loratui.defects import defect_sentence
+
+        return harmless(f"A {defect_sentence(error)}", 300)
 
     def _fatal_error(self) -> None:
         """What Textual calls for an exception that nobody caught: one sentence on the terminal, the traceback to a
