@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -112,6 +113,9 @@ class LoratuiApp(BackgroundLoading):
             state = WizardState(state_home() / "draft.json", demo=demo)
         state.run.open(run, adapter)
         self.state = state
+        self._began = time.time()
+        self.farewell = ""
+        """What the terminal is told once it is given back."""
         self.sampler = None
         self._first_notices = [state.restore()]
         self.begins_at_home = not screen and not demo and self._something_to_come_back_to()
@@ -262,7 +266,10 @@ class LoratuiApp(BackgroundLoading):
             may_quit = getattr(screen, "may_quit", None)
             if may_quit is not None and not may_quit():
                 return
+        from loratui.tui.farewell import farewell
+
         self.state.file.save()
+        self.farewell = await asyncio.to_thread(farewell, self.state.run.met, self._began)
         self.exit()
 
     # Moving about

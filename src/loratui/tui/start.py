@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from loratui.core.errors import LoratuiError
+from loratui.terminal import say
 from loratui.tui.garbage import collect_no_garbage
 
 
@@ -25,6 +26,8 @@ def open_interface(**options: Any) -> int:
 
     app = LoratuiApp(**options)
     app.run()
+    if app.farewell:
+        say(app.farewell)
     return app.return_code or 0
 
 

@@ -169,6 +169,7 @@ class RunActions:
 
     def _ask(self, followed: Followed, what: str) -> None:
         record = followed.record
+        self._screen.app.state.run.meet(str(followed.run.path))
         self._asked = Asked(followed, what, record.saves, record.evaluations, followed.status.started)
 
     async def _change(self, followed: Followed, way: Callable[[Followed], Awaitable[None]]) -> None:

@@ -337,15 +337,6 @@ class TrainingScreen(StepScreen):
         """Say why a key does nothing now."""
         self.actions.explain(event.key)
 
-    def may_quit(self) -> bool:
-        """Quitting loses nothing; where a run goes on, the terminal is told how to come back to it."""
-        followed = self.followed
-        if followed is None or followed.status.over:
-            return True
-        self.app.state.file.save()
-        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.typed}")
-        return False
-
     # Reading the curves
 
     @property

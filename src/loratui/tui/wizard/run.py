@@ -12,6 +12,7 @@ class ShownRun:
         self._choices = choices
         self._chosen = ""
         self._adapter = ""
+        self._met: dict[str, None] = {}
 
     @property
     def chosen(self) -> str:
@@ -28,19 +29,35 @@ class ShownRun:
         """Folder of an adapter to ask instead of a run; empty: none."""
         return self._adapter
 
+    @property
+    def met(self) -> list[str]:
+        """Folders of the runs that somebody had to do with in this session, the newest last; the draft's own before
+        them.
+        """
+        return [self._choices.draft.run, *self._met]
+
+    def meet(self, path: str) -> None:
+        """Somebody has to do with this run."""
+        self._met.pop(path, None)
+        self._met[path] = None
+
     def open(self, run: str, adapter: str) -> None:
         """Begin with this run's folder, or this adapter's, as the command line names them; empty: neither."""
         self._chosen, self._adapter = run, adapter
+        if run:
+            self.meet(run)
 
     def show(self, path: str) -> None:
         """Show this run from now on."""
         self._chosen = path
+        self.meet(path)
 
     def ask(self, path: str) -> None:
         """Ask this run in the playground from now on."""
         self._chosen, self._adapter = path, ""
+        self.meet(path)
 
     def start(self, path: str) -> None:
         """Show a run that was started from the draft, and remember it there."""
-        self._chosen = path
+        self.show(path)
         self._choices.set_run(path)
