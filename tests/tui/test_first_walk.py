@@ -145,7 +145,7 @@ async def test_without_a_model_the_recipe_says_which_key_helps(tmp_path: Path) -
         await settled(pilot)
         assert "Looking up" not in screen_text(app), "it stood there for ever"
         keys = screen_text(app).splitlines()[-1]
-        assert "F1 Why  ? Help" in keys and keys.count("F1") == 1
+        assert "F1 Why  ^q Quit  +" in keys and keys.count("F1") == 1
 
 
 CHANGE = Change(

@@ -241,7 +241,7 @@ class LoratuiApp(BackgroundLoading):
 
     def action_help_quit(self) -> None:
         """Who presses ^c would like to leave, or to stop something."""
-        self.notify("q leaves loratui; where letters are typed, ^q does.", markup=False, timeout=4)
+        self.notify("^q leaves loratui.", markup=False, timeout=4)
 
     def action_command_palette(self) -> None:
         """Everything that can be done from here; its module is imported when it is first opened."""
