@@ -110,8 +110,8 @@ async def test_the_notice_of_ctrl_c_names_the_keys_of_the_line_below(homes: Path
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await settled(pilot)
         app.action_help_quit()
-        text = await until(pilot, "q leaves loratui")
-        assert "ctrl+q" not in text and "q Quit" in text.splitlines()[-1]
+        text = await until(pilot, "^q leaves loratui")
+        assert "ctrl+q" not in text and "^q Quit" in text.splitlines()[-1]
 
 
 def test_a_finding_is_told_whole_where_the_curves_can_spare_the_rows(homes: Path) -> None:
@@ -137,7 +137,7 @@ async def test_the_screen_gives_a_long_finding_its_rows(homes: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "Something was found")
         text = await until(pilot, "The end.")
-        assert "q Quit" in text.splitlines()[-1]
+        assert "^q Quit" in text.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

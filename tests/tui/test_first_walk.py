@@ -136,6 +136,15 @@ async def test_a_folder_that_is_no_model_is_not_offered_as_one(tmp_path: Path, m
         await until(pilot, "use this folder")
 
 
+@pytest.mark.parametrize("size", [(160, 45), (200, 50)], ids=str)
+async def test_without_a_model_a_wide_recipe_is_not_empty(tmp_path: Path, size: tuple[int, int]) -> None:
+    """From 160 columns on nothing at all stood there."""
+    app = wizard(tmp_path, screen="recipe", chosen=False)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "No recipe yet.")
+        assert "2   chooses a model" in screen_text(app)
+
+
 async def test_without_a_model_the_recipe_says_which_key_helps(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe", chosen=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -145,7 +154,7 @@ async def test_without_a_model_the_recipe_says_which_key_helps(tmp_path: Path) -
         await settled(pilot)
         assert "Looking up" not in screen_text(app), "it stood there for ever"
         keys = screen_text(app).splitlines()[-1]
-        assert "F1 Why  ? Help" in keys and keys.count("F1") == 1
+        assert "F1 Why  ^q Quit  +" in keys and keys.count("F1") == 1
 
 
 CHANGE = Change(

@@ -14,12 +14,13 @@ from pictured import palette, until
 from recorded_run import record_run
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 from wizard import dataset_file, screen_text, settled, wizard
 
 import loratui.tui
 from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
 from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.dataset.path_field import PATH_BEGINS
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import CONTROLS, FOOTERS, LETTERS, NAMES, RUN, USES
 from loratui.tui.recipe.field_list import FieldList
@@ -167,12 +168,33 @@ async def test_the_footer_tells_how_many_keys_it_has_no_room_for(homes: Path, wi
             await settled(pilot)
             bar = app.screen.query_one(KeyBar)
             line, shown = bar.render().plain, bar.shown()
-            more = re.search(r"\+(\d+) (?:\?|F1)", line)
-            missing = [binding for binding, _ in shown if f" {binding.description}" not in f" {line}"]
+            more = re.search(r"\+(\d+) (?:\?|F1)$", line)
+            told = f" {line}"
+            missing = [one for one, _ in shown if one.description != "Help" and f" {one.description}" not in told]
             assert (int(more[1]) if more else 0) == len(missing), (name, line)
             assert len(line) <= width - 4, (name, line)
             full += [name] if more else []
     assert ("training" in full) == (width < 160)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_help_and_leaving_are_named_alike_on_every_screen(homes: Path, width: int) -> None:
+    """`F1 Help` was `? Help` on Recipe, `q` became `^q` in the playground, and the number of the rest stood before
+    both."""
+    run = record_run(homes / "home", state="running", checkpoint=True)
+    app = wizard(homes, screen="machine")
+    app.state.run.open(str(run.path), "")
+    ends = {}
+    async with app.run_test(size=(width, 36)) as pilot:
+        for name in SCREEN_CLASSES:
+            app.open_step(name)
+            await settled(pilot)
+            typed = isinstance(app.focused, (Input, TextArea))
+            line = app.screen.query_one(KeyBar).render().plain
+            helps = "F1" if typed else r"\?"
+            assert re.search(rf"  \^q Quit  (?:{helps} Help|\+\d+ {helps})$", line), (name, line)
+            ends[name] = line
+    assert any(re.search(r"\+\d+ \?$", line) for line in ends.values()), ends
 
 
 async def test_a_key_can_be_clicked_and_the_rest_is_a_click_away(tmp_path: Path) -> None:
@@ -333,5 +355,5 @@ PAGES = {"machine", "model", "dataset", "recipe", "review", "training", "playgro
 def test_the_pages_name_the_keys_of_today(page: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / "screens" / f"{page}.md").read_text(encoding="utf-8")
     used = {use.letter for use in USES.get({"home": "runs"}.get(page, page), ())} | set(RUN.values())
-    used |= {use.letter for use in USES["rows"]} if page == "dataset" else set()
+    used |= {*(use.letter for use in USES["rows"]), *PATH_BEGINS} if page == "dataset" else set()
     assert set(re.findall(r"`([!-~])`", text)) <= used | set("123456789?")

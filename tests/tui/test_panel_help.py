@@ -76,3 +76,25 @@ async def test_a_text_field_takes_the_question_mark_and_its_editing_one_line_of_
         await settled(pilot)
         told = str(app.screen.query_one("#keys", Static).content)
         assert "every text field" in told and "Delete" not in told and "esc" in told
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=str)
+async def test_panels_of_text_name_the_key_that_scrolls_and_keep_their_columns(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """The line of keys named esc alone, or stood with the step's keys below the help of a field; what went on below a
+    word began at the left edge.
+    """
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        for keys in (["f1"], ["f1"], ["escape", "question_mark"]):
+            await pilot.press(*keys)
+            await settled(pilot)
+            assert "esc Close  ↑ ↓ pgdn Scroll" in screen_text(app).splitlines()[-1]
+        words = app.screen.query_one("#words", Static)
+        lines = [line.plain for line in words.render().split("\n")]  # type: ignore[union-attr]
+        begins = {len(line) - len(line.lstrip()) for line in lines}
+        assert begins <= {0, max(begins)}, lines
+        assert size[0] > 80 or len(begins) == 2, "some line is wrapped"
+        assert words.content_size.width < app.screen.query_one("#panel").scrollable_content_region.width

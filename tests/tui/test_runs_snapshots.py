@@ -127,7 +127,7 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
             await pilot.press("ctrl+e")
             await until(pilot, "generation settings")
         else:
-            await until(pilot, "F1 Help")
+            await until(pilot, "^q Quit  +3 F1" if size[0] == 80 else "^q Quit")
 
     assert snap_compare(LoratuiApp(screen="playground", run=str(run.path)), terminal_size=size, run_before=shown)
 

@@ -16,7 +16,8 @@ from wizard import machine, screen_text, settled, wizard
 from loratui.core.memory.fit import method_fits
 from loratui.tui.app import LoratuiApp
 from loratui.tui.home.more import RunMore
-from loratui.tui.machine.beside import MOST_CARDS, DeviceBox
+from loratui.tui.machine.beside import FEW_CARDS, MOST_CARDS, DeviceBox
+from loratui.tui.machine.device_card import DeviceCard
 from loratui.tui.machine.offers import offer_lines
 from loratui.tui.machine.others import find_others, newest_first, other_lines
 from loratui.tui.model.anatomy import anatomy_lines
@@ -53,12 +54,36 @@ async def test_machine_tells_what_the_card_offers_and_what_the_model_needs(
         assert max(map(len, text.splitlines())) <= size[0]
 
 
-@pytest.mark.parametrize("size", NARROW, ids=str)
-async def test_machine_keeps_its_cards_alone_where_it_is_narrow(tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_machine_keeps_its_cards_alone_where_it_is_small(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="machine")
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert not app.screen.query_one(DeviceBox).display and "offers" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", NARROW[1:], ids=str)
+@pytest.mark.parametrize("gpus", [0, 1])
+async def test_below_few_cards_stands_what_the_chosen_one_offers(
+    tmp_path: Path, size: tuple[int, int], gpus: int
+) -> None:
+    """The middle of the screen was empty."""
+    app = wizard(tmp_path, screen="machine", gpus=gpus)
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "NVIDIA A100-SXM4-40GB offers" if gpus else "what AMD EPYC 7742 offers")
+        assert ("compute capability 8.0" if gpus else "of instructions") in text
+        assert "on other cards" not in text
+        offers, cards = app.screen.query_one("#offers"), app.screen.query(DeviceCard)
+        assert len(cards) <= FEW_CARDS and all(card.region.bottom <= offers.region.y for card in cards)
+        assert offers.region.bottom <= app.screen.query_one("#host").region.y
+
+
+@pytest.mark.parametrize("size", NARROW[1:], ids=str)
+async def test_more_cards_have_the_room_for_themselves(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="machine", gpus=2)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert len(app.screen.query(DeviceCard)) > FEW_CARDS and not app.screen.query_one(DeviceBox).display
+        assert "Another GPU" in screen_text(app) and "Tesla T4" in screen_text(app)
 
 
 async def test_many_cards_have_all_the_room(tmp_path: Path) -> None:

@@ -145,9 +145,8 @@ class LoratuiApp(BackgroundLoading):
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
         """As Textual does; a screen's looks are read when it is first opened, and only they: Textual reads all anew."""
         found = super().get_screen(screen, screen_class)
-        for path in found.css_path:
-            if not self.stylesheet.has_source(str(path), ""):
-                self.stylesheet.read(path)
+        for path in (path for path in found.css_path if not self.stylesheet.has_source(str(path), "")):
+            self.stylesheet.read(path)
         return found
 
     # Looks
@@ -254,7 +253,7 @@ class LoratuiApp(BackgroundLoading):
 
     def action_help_quit(self) -> None:
         """Who presses ^c would like to leave, or to stop something."""
-        self.notify("q leaves loratui; where letters are typed, ^q does.", markup=False, timeout=4)
+        self.notify("^q leaves loratui.", markup=False, timeout=4)
 
     def action_command_palette(self) -> None:
         """Everything that can be done from here; its module is imported when it is first opened."""

@@ -3,7 +3,8 @@
 Screens take their bindings from here. A letter means the same wherever it works, or it is not used there. Beside the
 letters: digits are the numbers of the steps, the arrows (and j, k) move, enter chooses and on the chosen goes on, esc
 leaves what is open, and where nothing is, the step for the one before (the first one for home), / finds, F1 and ? help,
-q leaves: the panel in front, else the program. While answers without names wait for a vote, 1, 2, 3 and 0 vote.
+q leaves: the panel in front, else the program. The line of keys names ^q for that and ends in ? or, where a field takes
+letters, in F1: those work wherever they stand. While answers without names wait for a vote, 1, 2, 3 and 0 vote.
 """
 
 from __future__ import annotations

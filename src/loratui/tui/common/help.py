@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static, TextArea
 
 from loratui.tui.common.key_bar import NAMED
-from loratui.tui.common.text import wrap
+from loratui.tui.common.scroll_panel import ScrollPanel
+from loratui.tui.common.text import in_column, wrap, wrapped
 from loratui.tui.wizard.words import words_of
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,f1,question_mark,q", "dismiss", "Close", key_display="esc"),
     ]
 
-    DEFAULT_CSS = "HelpScreen #panel > Static { padding: 0 1 0 0; }"
-
     def __init__(self, of: Screen[Any]) -> None:
         super().__init__(classes="panel-over")
         titles = [str(panel.border_title) for panel in of.query("#panel") if panel.border_title]
@@ -93,21 +91,48 @@ class HelpScreen(ModalScreen[None]):
         self.keys = keys_of(of)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="panel") as panel:
+        with ScrollPanel() as panel:
             panel.border_title = Content(f"{self.heading}: help")
             panel.border_subtitle = Content("↑ ↓ pgdn scroll · esc closes")
             if self.text:
                 yield Static(Content(self.text), classes="paragraph")
             if self.words:
-                yield Static(
-                    Content("\n").join(term_line(term) for term in self.words), classes="paragraph", id="words"
-                )
+                yield Terms(self.words, classes="paragraph")
             yield Keys(self.keys)
             if self.frame_text:
                 yield Static(Content(f"\n{self.frame_text}"), id="frame-text")
 
     def on_mount(self) -> None:
         self.query_one("#panel").focus()
+
+
+class Terms(Static):
+    """Words with what each means; what goes on below a line stands under its explanation."""
+
+    def __init__(self, terms: Sequence[Term], *, classes: str = "") -> None:
+        self._terms = tuple(terms)
+        super().__init__(self._lines(0), id="words", classes=classes)
+
+    def on_resize(self) -> None:
+        """Wrapped to the width."""
+        self.update(self._lines(self.content_size.width))
+
+    def _lines(self, width: int) -> Content:
+        if not width:
+            return Content("\n").join(term_line(term) for term in self._terms)
+        cells = min(max(len(term.word) for term in self._terms) + 2, max(8, width // 3))
+        lines: list[Content] = []
+        for term in self._terms:
+            if len(term.word) + 2 > cells:  # too long for the column: what it means goes on below it
+                first, *rest = wrapped(term_line(term), width)
+                lines += [first, *(Content(f"{'':<{cells}}{one.plain}") for one in rest)]
+                continue
+            first_line, *others = in_column(term.word, term.line, width, cells)
+            lines += [
+                Content.assemble((first_line[:cells], "bold $accent"), (first_line[cells:], "$foreground")),
+                *(Content(one).stylize("$foreground") for one in others),
+            ]
+        return Content("\n").join(lines)
 
 
 def term_line(term: Term) -> Content:

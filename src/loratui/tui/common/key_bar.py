@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 
-LAST = ("explain", "help", "app.help", "quit", "app.quit")
+HELP = ("help", "app.help")
+QUIT = ("quit", "app.quit")
+LAST = ("explain", *QUIT, *HELP)
 """Actions that stand at the right end and are never dropped."""
+ALWAYS_QUITS = "ctrl+q"
+"""It works on every step, also where letters are typed: the line names no other key for leaving."""
 
 
 FIRST = {"enter": -2, "esc": -1, "escape": -1}
@@ -34,8 +38,8 @@ MORE = "help"
 
 
 class KeyBar(Static):
-    """`^n Next  ^p Back  …  +5 ?  F1 Help  q Quit`: each key can be clicked; of those that do not fit it tells how
-    many there are, and ? lists them all, or F1 where a field takes letters.
+    """`^n Next  ^p Back  …  ^q Quit  ? Help`: each key can be clicked. Where some do not fit it ends in how many and
+    the key that lists them all, `+5 ?`. Where a field takes letters, ? is one of them: F1 stands in its place.
     """
 
     def __init__(self) -> None:
@@ -62,14 +66,15 @@ class KeyBar(Static):
         for active in bindings.values():
             if active.binding.show and active.binding.description and active.binding.action not in seen:
                 seen[active.binding.action] = (active.binding, active.enabled)
-        if {"quit", "app.quit"} <= set(seen):
-            del seen["app.quit"]
-        always = bindings.get("ctrl+q")
-        if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
+        always = bindings.get(ALWAYS_QUITS)
+        if always is not None:
+            for action in QUIT:
+                seen.pop(action, None)
             seen["quit"] = (always.binding, always.enabled)
-        if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
-            help_, enabled = seen["help"]
-            seen["help"] = (replace(help_, key="question_mark", key_display="?"), enabled)
+        for action in HELP:
+            if action in seen and "question_mark" in bindings:
+                help_, enabled = seen[action]
+                seen[action] = (replace(help_, key="question_mark", key_display="?"), enabled)
         return sorted(seen.values(), key=lambda one: place_of(one[0], self.screen.name or ""))
 
     async def on_click(self, event: events.Click) -> None:
@@ -89,6 +94,7 @@ class KeyBar(Static):
     def _keys(self) -> Content:
         left: list[tuple[Content, str]] = []
         right: list[tuple[Content, str]] = []
+        help_: list[tuple[Content, str]] = []
         bindings = self.screen.active_bindings  # gathered anew at each asking: once is enough for a painting
         for binding, enabled in self._shown(bindings):
             key = binding.key_display or NAMED.get(binding.key) or self.app.get_key_display(binding)
@@ -96,15 +102,16 @@ class KeyBar(Static):
                 (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
                 (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
             )
-            (right if binding.action in LAST else left).append((text, binding.key))
-        room = self.content_size.width - _width(right) + BETWEEN  # no blanks follow the last of them
-        dropped = 0
+            side = help_ if binding.action in HELP else right if binding.action in LAST else left
+            side.append((text, binding.key))
         lists = "?" if "question_mark" in bindings else "F1"  # ? may be a letter like any other
-        while left and _width(left) + (len(_more(dropped, lists)) + BETWEEN if dropped else 0) > room:
+        dropped = 0
+        while left and _width(left) + _width(right) + _width(help_) - BETWEEN > self.content_size.width:
             left.pop()
             dropped += 1
-        if dropped:
-            left.append((Content.assemble((_more(dropped, lists), "bold $footer-key-foreground")), MORE))
+            more = Content.assemble((f"+{dropped} {lists}", "bold $footer-key-foreground"))
+            help_ = [(more, MORE)]
+        right += help_
         return self._laid(left, right)
 
     def _laid(self, left: list[tuple[Content, str]], right: list[tuple[Content, str]]) -> Content:
@@ -135,10 +142,6 @@ def place_of(binding: Binding, screen: str) -> tuple[int, int]:
     if first is not None:
         return 0, first
     return 1, needed.index(binding.action) if binding.action in needed else len(needed)
-
-
-def _more(dropped: int, lists: str) -> str:
-    return f"+{dropped} {lists}"
 
 
 def _width(pieces: list[tuple[Content, str]]) -> int:

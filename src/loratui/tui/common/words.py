@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from loratui.core.glossary import Term
 from loratui.core.plan_text import fields
-from loratui.tui.common.help import term_line
+from loratui.tui.common.help import Terms
+from loratui.tui.common.scroll_panel import ScrollPanel
 
 
 class WordsScreen(ModalScreen[None]):
@@ -23,14 +23,12 @@ class WordsScreen(ModalScreen[None]):
     CSS_PATH = "panels.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
 
-    DEFAULT_CSS = "WordsScreen #panel > Static { padding: 0 1 0 0; }"
-
     def __init__(self, terms: Sequence[Term]) -> None:
         super().__init__(classes="panel-over")
         self._terms = tuple(terms)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="panel") as panel:
+        with ScrollPanel() as panel:
             panel.border_title = Content(self._terms[0].word if len(self._terms) == 1 else "Words")
             panel.border_subtitle = Content("↑ ↓ scroll · esc closes" if len(self._terms) > 1 else "esc closes")
             if len(self._terms) == 1:
@@ -38,7 +36,7 @@ class WordsScreen(ModalScreen[None]):
                 for key in self._terms[0].keys:
                     yield Static(_field(key), classes="paragraph")
             else:
-                yield Static(Content("\n").join(term_line(term) for term in self._terms), id="words")
+                yield Terms(self._terms)
 
     def on_mount(self) -> None:
         self.query_one("#panel").focus()

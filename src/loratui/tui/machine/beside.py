@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_CARDS = 6
 """Cards of this machine that leave room for it; of more, all the room is theirs."""
+FEW_CARDS = 3
+"""The same where a terminal is tall and not wide, where what the chosen one offers stands below so many."""
 MARGINS = 4
 """Columns of a box beside its text."""
 
@@ -67,15 +69,24 @@ class DeviceBox(Vertical):
 
     def renew(self) -> None:
         """Tell of the device and the model that are chosen now."""
-        model, wide = self.app.state.model.found, self.screen.has_class("-very-wide") and self.screen.has_class("-tall")
-        if not wide or self.app.state.hardware.device() is None:
+        if not self.screen.has_class("-tall") or self.app.state.hardware.device() is None:
             return
+        if not self.screen.has_class("-very-wide"):  # there is room for the chosen device alone
+            if not self.screen.has_class("-several"):
+                self.call_after_refresh(self._tell_offers)
+            return
+        model = self.app.state.model.found
         key = (model.id, model.spec) if model is not None else ("", None)
         if key != self._for:
             self._for = key
             self._look_up(*key)
         elif self.has_class("-known"):
             self._show_offers()
+
+    def _tell_offers(self) -> None:
+        """Once the cards are painted: what the device offers is known by then and is only put into words."""
+        self._show_offers()
+        self.add_class("-known")
 
     def _show_offers(self) -> None:
         hardware = self.app.state.hardware

@@ -20,7 +20,7 @@ from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.common.text import wrapped
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
-from loratui.tui.machine.beside import MOST_CARDS, DeviceBox
+from loratui.tui.machine.beside import FEW_CARDS, MOST_CARDS, DeviceBox
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cluster_facts, cpu_facts, gpu_facts, other_facts
 from loratui.tui.machine.fits import FitsBox
 
@@ -121,6 +121,7 @@ class MachineScreen(StepScreen):
                 cards[fact.key].show(fact, *self._marks(fact.key))
         self._show_host(machine)
         self.set_class(len(facts) > MOST_CARDS, "-many")
+        self.set_class(len(facts) > FEW_CARDS, "-several")
         self.query_one(FitsBox).renew()
         self.query_one(DeviceBox).renew()
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
@@ -14,7 +13,8 @@ from textual.widgets import Static
 from loratui.core.glossary import terms_of
 from loratui.core.plan_text import allowed, fields
 from loratui.format import harmless
-from loratui.tui.common.help import HelpScreen, term_line
+from loratui.tui.common.help import HelpScreen, Terms
+from loratui.tui.common.scroll_panel import ScrollPanel
 from loratui.tui.common.text import wrap
 from loratui.tui.recipe.rows import value_and_unit
 from loratui.tui.recipe.why import direction_words
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
     from loratui.core.proposal import Proposal
 
-PANEL, AROUND = 96, 7
-"""Widest panel, and the columns of its border, padding and scroll bar (`#panel` in app.tcss)."""
+PANEL, AROUND = 96, 8
+"""Widest panel, and the columns of its border, padding and scroll bar, and of the text beside that."""
 WORD, MARGIN = 15, 3
 """Columns of the word beside each text, and before a table."""
 
@@ -42,12 +42,12 @@ class DerivationScreen(ModalScreen[None]):
         self.over, self.key, self.proposal = over, key, proposal
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="panel") as panel:
+        with ScrollPanel() as panel:
             panel.border_title = Content(f"{fields()[self.key].title} ({self.key})")
             panel.border_subtitle = Content("F1 keys of this screen · esc closes")
             width = min(PANEL, self.app.size.width * 9 // 10) - AROUND
             if terms := terms_of(self.key):
-                yield Static(Content("\n").join(term_line(term) for term in terms), classes="paragraph")
+                yield Terms(terms, classes="paragraph")
             for content in derivation(self.key, self.proposal, width):
                 yield Static(content, classes="paragraph")
 
@@ -56,7 +56,9 @@ class DerivationScreen(ModalScreen[None]):
 
     def action_keys(self) -> None:
         """Show the keys of the screen below."""
-        self.app.switch_screen(HelpScreen(self.over))
+        app = self.app
+        self.dismiss()
+        app.push_screen(HelpScreen(self.over))
 
 
 def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:

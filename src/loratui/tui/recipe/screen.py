@@ -221,7 +221,7 @@ class RecipeScreen(ShowingScreen, FindingScreen):
         plan, key = self.app.state.plan, self.fields.key
         widget = self.query_one("#why", Static)
         if plan.proposal is None or not key:
-            widget.update(Content(""))
+            widget.update(nothing_yet(self.app.state))
             return
         width = max(20, widget.content_size.width or 76)
         short = short_lines(plan.proposal, key, price_words(plan, key), width)

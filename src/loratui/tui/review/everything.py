@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loratui.tui.common.scroll_panel import ScrollPanel
 from loratui.tui.review.rows import Row
 
 
@@ -26,7 +26,7 @@ class EverythingScreen(ModalScreen[None]):
         self._rows = rows
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="panel", classes="everything") as panel:
+        with ScrollPanel(classes="everything") as panel:
             panel.border_title = Content("Everything that was decided")
             panel.border_subtitle = Content("↑ ↓ scroll · esc closes")
             yield Static(id="everything")
