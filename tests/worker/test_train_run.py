@@ -270,7 +270,7 @@ def test_a_rehearsal_comes_first(files: Path) -> None:
     assert one.measured_bytes > 0 and one.predicted_bytes > 0
     begun = next(event.time for event in events_of(run) if event.type == "phase")
     rehearsed = next(event.time for event in events_of(run) if event.type == "rehearsal")
-    assert 0 < one.rehearsing_seconds and one.importing_seconds > 0 < one.loading_seconds
+    assert one.rehearsing_seconds > 0 and one.importing_seconds > 0 < one.loading_seconds
     assert one.rehearsing_seconds > (rehearsed - begun) / 2, "what it took is told apart from the imports"
     assert (
         measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
