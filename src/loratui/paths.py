@@ -17,6 +17,24 @@ def without_tilde(name: str | Path) -> Path:
     return Path(name)
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether something lies at a path as a person writes it; of what no file system takes for one (a name too long),
+    nothing does.
+    """
+    try:
+        return without_tilde(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """The same of a folder."""
+    try:
+        return without_tilde(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def home() -> Path:
     """`$LORATUI_HOME`, or the platform's user data folder. Not created here."""
     if chosen := os.environ.get(HOME_VARIABLE, ""):

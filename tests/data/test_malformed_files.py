@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from reading import read_whole
 
+from loratui.core.errors import DatasetError
+from loratui.data.find import find_dataset
+
 GOOD = '{"prompt": "a", "completion": "b"}\n'
 G = GOOD.encode()
 
@@ -180,3 +183,9 @@ def test_a_broken_file_is_one_sentence_with_its_place(tmp_path: Path, name, cont
 
 def test_the_corpus_is_large_enough():
     assert len(BROKEN_ROWS) + len(BROKEN_MESSAGES) + len(TABLES) + len(WHOLE) >= 60
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "/" + "y" * 300, "a/" + "y" * 300])
+def test_a_name_that_no_file_system_takes_is_no_dataset(name: str) -> None:
+    with pytest.raises(DatasetError):
+        find_dataset(name)

@@ -13,6 +13,7 @@ from loratui.core.errors import ModelError
 from loratui.data.find import find_dataset
 from loratui.models.catalogue import entries
 from loratui.models.find import find_model, list_models
+from loratui.models.name import resolved_name
 from loratui.paths import demo_model_path
 
 LLAMA = {
@@ -228,3 +229,11 @@ def test_a_file_is_no_model_and_only_a_models_folder_is_advised(tmp_path: Path) 
     with pytest.raises(ModelError) as refused:
         find_model(str(tmp_path / "rows.jsonl"))
     assert f"{tmp_path}." not in refused.value.sentence and "hub id" in refused.value.sentence
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "/" + "y" * 300, "a/" + "y" * 300, "/nowhere/" + "y" * 5000])
+def test_a_name_that_no_file_system_takes_is_no_model(name: str) -> None:
+    """A path that was pasted twice ended the program: "File name too long"."""
+    with pytest.raises(ModelError):
+        find_model(name, online=False)
+    assert resolved_name(name) == name

@@ -45,6 +45,21 @@ async def test_a_path_that_no_model_of_the_list_has_is_looked_for(tmp_path: Path
         assert "Nothing matches" not in text and "enter looks for it as a folder's path or a hub id." in text
 
 
+async def test_a_folder_here_that_is_typed_by_its_name_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "Nothing matches." stood there of it."""
+    model_folder(tmp_path / "my-own")
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=SMALL) as pilot:
+        await settled(pilot)
+        await pilot.press(*"my-own")
+        await until(pilot, "my-own is a folder here: enter takes it.")
+        await pilot.press("x" * 1, *"y" * 300)
+        await until(pilot, "Nothing matches.")
+
+
 async def test_enter_is_named_by_the_line_under_the_cursor(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="model")
     async with app.run_test(size=SMALL) as pilot:

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from wizard import screen_text, settled, wizard
 
 from loratui.core.plan_text import allowed, fields, with_values
 from loratui.format import number_text, signed_size, value_text
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.common.text import labelled
 from loratui.tui.home.differences import differences, setting_words
 from loratui.tui.recipe.derivation import derivation
 from loratui.tui.recipe.field_list import FieldList
@@ -254,3 +256,12 @@ async def test_the_learnt_share_of_tokens_is_spelt_as_that_of_characters(tmp_pat
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         assert re.search(r"\d+\.\d% of the characters learnt", screen_text(app))
+
+
+def test_what_is_cut_for_want_of_room_ends_with_a_whole_word() -> None:
+    """ "are an instructio …" """
+    words = Content("the columns instruction and output are an instruction and its answer, which is understood")
+    cut = labelled("format", words, 60, 1).plain
+    begun = cut.removeprefix("format").strip().removesuffix(" …")
+    assert cut.endswith(" …") and len(cut) <= 60 and words.plain.startswith(f"{begun} ")
+    assert labelled("files", Content("x" * 200), 60, 1).plain.endswith("xxx …"), "no word ends there"

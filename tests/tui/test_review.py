@@ -232,3 +232,5 @@ async def test_a_folder_that_was_trained_before_is_measured_however_it_is_writte
         assert plan.proposal.time.basis == "measured in 1 run here"
         await settled(pilot)
         assert "measured in 1 run here" in " ".join(screen_text(app).split())
+        for width in range(60, 130):  # what is counted gives way first
+            assert "measured in 1 run here" in time_picture(plan.proposal, width, 8).plain.splitlines()[0], width

@@ -91,6 +91,20 @@ def test_a_second_wizard_finds_the_check_that_the_first_one_finished(tmp_path: P
     assert second.dataset.facts().exact and second.dataset.facts().lengths == (30, 40, 50)
 
 
+def test_a_check_is_found_however_the_model_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed as `llama-1b` first, and chosen by its whole path from the list after a run."""
+    first = begin(tmp_path)
+    read(first)
+    first.check.take(Check("key", result=RESULT))
+    assert first.file.save()
+    monkeypatch.chdir(tmp_path)
+    second = begin(tmp_path)
+    second.choices.choose_model("./llama-1b")
+    second.model.take(loading.load_model("./llama-1b"))
+    read(second)
+    assert second.dataset.facts().exact and second.dataset.facts().lengths == (30, 40, 50)
+
+
 def test_the_check_of_one_dataset_is_not_forgotten_over_another(tmp_path: Path) -> None:
     first = begin(tmp_path)
     own = first.draft.dataset

@@ -258,18 +258,22 @@ def test_save_now_second_worker_and_hang_up(files: Path, monkeypatch: pytest.Mon
 
 
 def test_a_rehearsal_comes_first(files: Path) -> None:
-    run = create_run(plan_for(files, training__max_steps=3), output=files / "rehearsed")
+    run = create_run(plan_for(files, training__max_steps=7), output=files / "rehearsed")
     pid = start_worker(run, rehearse=True)
     assert wait_started(run, TIMEOUT, pid=pid).state in ("rehearsing", "running")
     finish(run)
     kinds = [event.type for event in events_of(run)]
-    assert kinds.index("rehearsal") < kinds.index("started") and kinds.count("step") == 3
+    assert kinds.index("rehearsal") < kinds.index("started") and kinds.count("step") == 7
     measured = next(event.fields for event in events_of(run) if event.type == "rehearsal")
     assert set(measured["memory_peaks"]) >= {"load_model", "train", "evaluate", "save", "reload"}
     from loratui.runs.measured import read_measurements
 
     one = next(found for found in read_measurements() if found.run == str(run.path))
     assert one.measured_bytes > 0 and one.predicted_bytes > 0
+    begun = next(event.time for event in events_of(run) if event.type == "phase")
+    rehearsed = next(event.time for event in events_of(run) if event.type == "rehearsal")
+    assert one.rehearsing_seconds > 0 and one.importing_seconds > 0 < one.loading_seconds
+    assert one.rehearsing_seconds > (rehearsed - begun) / 2, "what it took is told apart from the imports"
     assert (
         measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
     )

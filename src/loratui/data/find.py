@@ -17,7 +17,7 @@ from loratui.data.hub import find_cached
 from loratui.data.hub_download import fetch_dataset
 from loratui.data.open_file import data_kind, open_bytes
 from loratui.data.pointers import require_file, require_no_annex_link
-from loratui.paths import demo_dataset_path, demo_heldout_path, without_tilde
+from loratui.paths import demo_dataset_path, demo_heldout_path, is_there, without_tilde
 
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
 IGNORED = frozenset(
@@ -75,10 +75,7 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "", en
 
 def lies_here(path: str) -> bool:
     """Whether a dataset that a plan names is on this disk already, so that nothing is fetched to find it."""
-    try:
-        return path == "demo" or without_tilde(path).exists()
-    except (OSError, ValueError):  # no path at all: whoever reads it says so
-        return False
+    return path == "demo" or is_there(path)
 
 
 def require_findable(path: str) -> None:

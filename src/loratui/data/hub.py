@@ -13,7 +13,7 @@ from loratui.data.found import DataFile, FoundDataset
 from loratui.data.open_file import data_kind
 from loratui.hub.cache import snapshot
 from loratui.hub.client import hub_cache, hub_home
-from loratui.paths import without_tilde
+from loratui.paths import is_folder, without_tilde
 
 HELD_OUT = ("validation", "test", "dev", "eval")
 """Splits to evaluate on: the first of these that there is."""
@@ -140,7 +140,7 @@ def _by_name(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
 def _from_tables(id: str, split: str, configuration: str) -> FoundDataset | None:
     """Tables that the datasets library prepared: `org___name/configuration/version/hash/name-split.arrow`."""
     root = datasets_cache() / id.replace("/", "___")
-    tables = sorted(root.glob(f"{configuration or '*'}/*/*/*.arrow")) if root.is_dir() else []
+    tables = sorted(root.glob(f"{configuration or '*'}/*/*/*.arrow")) if is_folder(root) else []
     splits: dict[str, list[Path]] = {}
     for table in tables:
         name = re.sub(r"-\d{5}-of-\d{5}$", "", table.stem).rpartition("-")[2]

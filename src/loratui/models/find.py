@@ -11,7 +11,7 @@ from loratui.core.near import near
 from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
 from loratui.models.shapes import learn, refusal
-from loratui.paths import demo_model_path, without_tilde
+from loratui.paths import demo_model_path, is_folder, is_there, without_tilde
 
 
 def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
@@ -25,7 +25,7 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
     place = without_tilde(id)
     if id == "demo":  # also where a run or a folder of that name lies here, which ./demo names
         return _demo()
-    if place.exists():
+    if is_there(place):
         return _local(id, place)
     if not looks_like_hub_id(id):
         raise _missing_folder(id, place)
@@ -107,7 +107,7 @@ def _local(id: str, place: Path) -> FoundModel:
 
 
 def _missing_folder(id: str, place: Path) -> ModelError:
-    if not place.parent.is_dir():
+    if not is_folder(place.parent):
         return ModelError("no such folder.", where=id, hint=f"There is no folder {place.parent} either.")
     names = [item.name for item in place.parent.iterdir() if item.is_dir()]
     meant = near(place.name, names, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loratui.paths import demo_model_path, without_tilde
+from loratui.paths import demo_model_path, is_folder, without_tilde
 
 
 def model_folder(source: str) -> Path:
@@ -15,4 +15,4 @@ def model_folder(source: str) -> Path:
 def resolved_name(source: str) -> str:
     """A hub id as it is; of a folder, where it really lies."""
     folder = model_folder(source)
-    return str(folder.resolve()) if folder.is_dir() else source
+    return str(folder.resolve()) if is_folder(folder) else source

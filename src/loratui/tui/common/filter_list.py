@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from loratui.format import one_line
-from loratui.paths import without_tilde
+from loratui.paths import is_there
 
 FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
 """How a verdict on memory is marked in a list, with its colour."""
@@ -168,7 +168,7 @@ class FilterList(Vertical):
     def typed(self) -> str:
         """What stands in the filter, where it is no line of the list, or a path; else an empty text."""
         text = self.filter_field.value.strip()
-        path = bool(text) and text[0] in "/~." and without_tilde(text).exists()
+        path = bool(text) and text[0] in "/~." and is_there(text)
         return text if path or not self.highlighted_key else ""
 
     def set_items(self, items: Sequence[Item], *, highlight: str = "") -> None:

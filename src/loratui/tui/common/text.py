@@ -108,11 +108,20 @@ def labelled(label: str, content: Content, width: int, most: int) -> Content:
     room = max(20, width - indent)
     lines = wrapped(content, room)
     if len(lines) > most:
-        lines = [*lines[: most - 1], Content.assemble(lines[most - 1][: room - 2], " …")]
+        lines = [*lines[: most - 1], Content.assemble(_whole(lines[most - 1], room - 2), " …")]
     return Content("\n").join(
         Content.assemble((f"{label if number == 0 else '':<{indent}}", "$text-muted"), line)
         for number, line in enumerate(lines)
     )
+
+
+def _whole(line: Content, room: int) -> Content:
+    """As much of a line as fits, to the end of a word where that loses no more than half of it."""
+    line = line.rstrip()
+    if len(line) <= room:
+        return line
+    end = line.plain.rfind(" ", 0, room + 1)
+    return line[: end if end > room // 2 else room].rstrip(" ,:;·")
 
 
 class NoControls(LineFilter):

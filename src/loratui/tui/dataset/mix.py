@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line
-from loratui.paths import home_short
+from loratui.paths import home_short, is_there
 from loratui.tui.common.dialogs import AskLineScreen
 
 ADD = "add"
@@ -100,7 +100,7 @@ class MixScreen(ModalScreen[None]):
         from loratui.core.parts_text import part_from_words
 
         try:
-            part = {"path": words} if Path(words).exists() else part_from_words(words, where="")
+            part = {"path": words} if is_there(words) else part_from_words(words, where="")
         except LoratuiError as error:
             self._say(error.sentence)
             return

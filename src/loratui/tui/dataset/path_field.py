@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from loratui.format import one_line
+from loratui.paths import is_there
 from loratui.tui.wizard.mixing import dataset_named
 
 if TYPE_CHECKING:
@@ -85,10 +86,7 @@ class PathField(Input):
 
     def is_rest_of_path(self, words: str) -> bool:
         """Whether words that followed a `/` are the rest of a path that exists."""
-        try:
-            return "/" in words.strip("/") and Path("/", words).exists()
-        except (OSError, ValueError):
-            return False
+        return "/" in words.strip("/") and is_there(f"/{words}")
 
     def begins_with(self, event: events.Key) -> bool:
         """Whether a path begins with this key, which then goes into the field with all that follows.

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from loratui.format import count, one_line, size
-from loratui.paths import home_short
+from loratui.paths import home_short, is_folder
 from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.model.anatomy import anatomy_lines
@@ -47,6 +47,8 @@ RESTING_SECONDS = 0.15
 
 def unlisted_words(typed: str) -> str:
     """What enter does with a text that no line has, where it looks like a path or a hub id; else empty."""
+    if "/" not in typed and typed not in ("", ".", "..") and is_folder(typed):
+        return f"{typed} is a folder here: enter takes it."
     looks = "/" in typed.removeprefix("/") or typed.startswith(("~", "."))
     return "Not in the list. enter looks for it as a folder's path or a hub id." if looks else ""
 

@@ -86,7 +86,7 @@ def time_picture(proposal: Proposal, width: int, height: int) -> Content:
     """
     time, schedule, plan = proposal.time, proposal.schedule, proposal.plan
     span = time_span(proposal) or "not known for this device"
-    counted = [f"{time.counted}; {time.basis}", time.counted, time.basis] if time is not None else []
+    counted = [f"{time.counted}; {time.basis}", time.basis] if time is not None else []
     told = next((f"  {words}" for words in counted if len(words) + 2 <= width - len(span)), "")
     head = Content.assemble((span, "bold"), (one_line(told, max(1, width - len(span))), "$text-muted"))
     room = max(10, width - MARK_CELLS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from loratui.models.name import resolved_name
+from loratui.paths import is_there, without_tilde
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.draft import Draft, KnownFacts
 from loratui.tui.wizard.signal import Signal
@@ -127,12 +129,18 @@ class ChosenDataset:
 
     def _rests_on(self, *, exact: bool) -> str:
         """What the facts rest on: the path, how it is read and what is learnt of it; exact lengths also on the model's
-        tokenizer.
+        tokenizer. However a folder or file is written, it is the same.
         """
         draft = self._choices.draft
         given = self._choices.reading() if exact else self._choices.reading("dataset.")
         learnt = (self.objective,) if self.learns_preferences else ()
-        return repr((draft.dataset, draft.model if exact else "", sorted(given.items()), *learnt))
+        model = resolved_name(draft.model) if exact else ""
+        return repr((self._place(), model, sorted(given.items()), *learnt))
+
+    def _place(self) -> str:
+        """Where the dataset lies: of one of the hub its id, of a mix nothing."""
+        chosen = self._choices.draft.dataset
+        return str(without_tilde(chosen).resolve()) if chosen and is_there(chosen) else chosen
 
     def _remember(self, facts: DataFacts, fingerprint: str) -> None:
         self._known = KnownFacts(self._rests_on(exact=facts.exact), fingerprint, facts)
