@@ -356,4 +356,5 @@ def test_the_pages_name_the_keys_of_today(page: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / "screens" / f"{page}.md").read_text(encoding="utf-8")
     used = {use.letter for use in USES.get({"home": "runs"}.get(page, page), ())} | set(RUN.values())
     used |= {*(use.letter for use in USES["rows"]), *PATH_BEGINS} if page == "dataset" else set()
+    used |= {use.letter for use in USES["compare"]} if page == "home" else set()
     assert set(re.findall(r"`([!-~])`", text)) <= used | set("123456789?")

@@ -387,6 +387,8 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         assert re.search(r"base +adapter *│", text), "both sides beside each other"
         assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base, on 2 rows:" in text
         assert "Answers and figures are kept in" in text
+        await until(pilot, lambda: "esc Close" in shown(app).rstrip().splitlines()[-1])
+        assert "Failed rows" not in shown(app), "there are none: enter does nothing"
         await pilot.press("enter", "escape")
         await until(pilot, lambda: app.screen.name == "playground")
         # who stands last is judged: the base alone answers nothing as it is written
@@ -396,6 +398,7 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await until(pilot, lambda: app.screen.name == "playground")
         await pilot.press("ctrl+g", "enter")
         await until(pilot, "enter: the 2 without a right answer")
+        await until(pilot, lambda: "enter Failed rows  esc Close" in shown(app).rstrip().splitlines()[-1])
         await pilot.press("enter")
         text = await until(pilot, "2 rows without a right answer by base")
         assert "another answer" in text and "[-adapter-]{+base+} answers" in text

@@ -22,7 +22,7 @@ def test_every_word_is_explained_in_one_line_of_a_narrow_terminal() -> None:
     for word, term in TERMS.items():
         assert len(f"{word}  {term.line}") <= WIDEST, term
         assert term.line.endswith((".", "?")) and set(term.keys) <= set(fields()), term
-    assert set(WORDS) == {*SCREEN_CLASSES, TakeAwayScreen.STEP}
+    assert set(WORDS) == {*SCREEN_CLASSES, TakeAwayScreen.STEP, "compare"}
     assert {word for words in WORDS.values() for word in words} <= set(TERMS)
     assert [term.word for term in terms_of("lora.r")] == ["rank"]
 

@@ -174,7 +174,12 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("s", "stop", "Stop", "Let nothing of it go on: what trains saves and stops, what waits leaves the queue"),
         Use("r", "go_on", "Go on", "Let it go on, with the runs that were stopped"),
     ),
-    "compare": (Use("g", "log_axis", "Log axis", "Logarithmic loss axis, and back"),),
+    "compare": (
+        Use("g", "log_axis(True)", "Log axis", "Logarithmic loss axis, and back"),
+        Use("g", "log_axis(False)", "Linear axis", "Linear loss axis again"),
+        Use("z", "zoom(1)", "First steps", "Only the steps that both runs have; Z: all of them"),
+        Use("Z", "zoom(-1)", "All steps", "All the steps of the longer run"),
+    ),
     "log": (Use("r", "read", "Read again", "Read the file again"), Use("/", "search", "Search", "Find words in it")),
     "take away": (
         Use("x", "make", "Make", "Make the thing under the cursor", display="enter"),

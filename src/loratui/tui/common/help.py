@@ -135,9 +135,9 @@ class Terms(Static):
         return Content("\n").join(lines)
 
 
-def term_line(term: Term) -> Content:
-    """A word with its explanation."""
-    return Content.assemble((term.word, "bold $accent"), (f"  {term.line}", "$foreground"))
+def term_line(term: Term, color: str = "$foreground") -> Content:
+    """A word with its explanation, in this colour."""
+    return Content.assemble((term.word, "bold $accent"), (f"  {term.line}", color))
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:

@@ -30,7 +30,7 @@ class WordsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with ScrollPanel() as panel:
             panel.border_title = Content(self._terms[0].word if len(self._terms) == 1 else "Words")
-            panel.border_subtitle = Content("↑ ↓ scroll · esc closes" if len(self._terms) > 1 else "esc closes")
+            panel.border_subtitle = Content("↑ ↓ pgdn scroll · esc closes" if len(self._terms) > 1 else "esc closes")
             if len(self._terms) == 1:
                 yield Static(Content(self._terms[0].line), classes="paragraph", id="words")
                 for key in self._terms[0].keys:

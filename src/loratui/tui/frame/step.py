@@ -19,6 +19,7 @@ from textual.widgets import Static
 
 from loratui.core.glossary import Term, terms_of
 from loratui.format import one_line
+from loratui.tui.common.help import term_line
 from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.frame.bars import StepBar
 from loratui.tui.frame.change_line import ChangeLine
@@ -264,9 +265,7 @@ class StepScreen(Screen[None]):
 
     def _explain(self) -> Content:
         """New words, each in one line."""
-        return Content("\n").join(
-            Content.assemble((term.word, "bold $accent"), (f"  {term.line}", "$text-muted")) for term in self._explained
-        )
+        return Content("\n").join(term_line(term, "$text-muted") for term in self._explained)
 
     def action_next(self) -> None:
         """Go on, or say what is missing and go there."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+import time
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual import work
@@ -14,27 +15,37 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loratui.core.glossary import Term
 from loratui.core.plan_text import label_of
 from loratui.format import loss_text, one_line
 from loratui.runs.compared import Side, differing_words, held_out_words
 from loratui.runs.directory import Run
+from loratui.tui.common.help import term_line
+from loratui.tui.frame.step import READ_SECONDS
 from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.keys import bindings
 from loratui.tui.training.chart import Chart, Line, Picture
-from loratui.tui.training.curves import lies_on_floor, x_end
+from loratui.tui.training.curves import first_steps, lies_on_floor, x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.record import RunRecord
 from loratui.tui.training.run_state import state_words
+from loratui.tui.wizard.words import words_of
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
 
 REFRESH_SECONDS = 2.0
 """As the list of runs."""
 VALUE_CELLS = 60
+TITLE = "two runs compared · loss, smoothed"
 
 
 class CompareScreen(ModalScreen[None]):
     """The first run's loss in one colour, the second's in another; and both in turns where they lie on each other."""
 
     CSS_PATH = "home.tcss"
+    app: LoratuiApp
+    HEADING = "Two runs compared"
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("compare"),
         Binding("escape,q,equals_sign", "leave", "Close", key_display="esc"),
@@ -47,15 +58,19 @@ class CompareScreen(ModalScreen[None]):
     """
 
     def __init__(self, first: Run, second: Run) -> None:
-        super().__init__(classes="panel-over")
+        super().__init__(name="compare", classes="panel-over")
         self._followed = tuple(follow(str(run.path)) for run in (first, second))
         self._read_once = self._reading = False
+        self._explained: tuple[Term, ...] = ()
+        """The word of the verdict that is explained below it, new to this person."""
+        self._since = 0.0
         self._log: bool | None = None
-        """As a person chose it; None: as the curves need it."""
+        self._zoomed: bool | None = None
+        """As a person chose them; None: as the curves need it."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
-            panel.border_title = Content("two runs compared · loss, smoothed")
+            panel.border_title = Content(TITLE)
             panel.border_subtitle = Content("esc closes")
             yield Static(Content("Reading the runs …").stylize("$text-muted"), id="verdict")
             yield Chart("loss, smoothed", id="compared")
@@ -80,8 +95,15 @@ class CompareScreen(ModalScreen[None]):
             news = [await asyncio.to_thread(_poll_whole, one) for one in self._followed]
             if any(news) or not self._read_once:
                 verdict = await asyncio.to_thread(verdict_of, *self._followed)
+                if not self.is_running:
+                    return  # it was closed meanwhile
+                if not self._read_once:
+                    new = self.app.state.words.unseen(words_of("compare"))
+                    self._explained = tuple(term for term in new if term.word in verdict)[:1]
+                    self._since = time.monotonic()
                 self._read_once = True
-                self.query_one("#verdict", Static).update(Content(verdict))
+                lines = [Content(verdict), *(term_line(term, "$text-muted") for term in self._explained)]
+                self.query_one("#verdict", Static).update(Content("\n").join(lines))
                 self._show()
         finally:
             self._reading = False
@@ -94,7 +116,7 @@ class CompareScreen(ModalScreen[None]):
                     Line(second.record.loss_smooth.xs, second.record.loss_smooth.points, "second"),
                     Line(first.record.loss_smooth.xs, first.record.loss_smooth.points, "smooth"),
                 ),
-                x_end=max(x_end(first.record), x_end(second.record)),
+                x_end=self._end,
                 log=self.log_axis,
                 from_zero=True,
                 format=lambda value: f"{value:.3g}",
@@ -105,6 +127,9 @@ class CompareScreen(ModalScreen[None]):
             legend.append(Content(words))
         self.query_one("#legend", Static).update(Content("\n").join(legend))
         self.query_one("#differences", Static).update(self._differences())
+        steps = f" · steps 0 to {self._end:,.0f} of {self._whole:,.0f}, in both" if self.zoomed else ""
+        self.query_one("#panel").border_title = Content(f"{TITLE}{steps}").markup
+        self.refresh_bindings()
         self.call_after_refresh(self._offer)
 
     def on_resize(self) -> None:
@@ -113,16 +138,51 @@ class CompareScreen(ModalScreen[None]):
 
     def _offer(self) -> None:
         """The keys that do something now: nothing scrolls where all is shown."""
-        scroll = " · ↑ ↓ scroll" if self.query_one(VerticalScroll).max_scroll_y else ""
-        axis = "linear axis" if self.log_axis else "log axis"
-        self.query_one("#panel").border_subtitle = Content(f"g {axis}{scroll} · esc closes").markup
+        scroll = next(iter(self.query(VerticalScroll)), None)
+        if scroll is None:
+            return  # it was closed meanwhile
+        keys = [f"{key} {label.lower()}" for key, label in self._switches()]
+        words = [*keys, *(["↑ ↓ pgdn scroll"] if scroll.max_scroll_y else []), "esc closes"]
+        self.query_one("#panel").border_subtitle = Content(" · ".join(words)).markup
+
+    def _switches(self) -> list[tuple[str, str]]:
+        """The letters that change the picture now, with what they do."""
+        shown = [one.binding for one in self.active_bindings.values() if one.node is self]
+        return [(str(one.key_display), one.description) for one in shown if one.action.startswith(("log_axis", "zoom"))]
+
+    @property
+    def _ends(self) -> list[float]:
+        """The last step of each curve."""
+        return [one.record.loss_smooth.xs[-1] if one.record.loss_smooth.xs else 0.0 for one in self._followed]
+
+    @property
+    def _whole(self) -> float:
+        """The last step of the longer run."""
+        return max(x_end(one.record) for one in self._followed)
+
+    @property
+    def _end(self) -> float:
+        """Where the chart's axis ends."""
+        return min(self._ends) if self.zoomed else self._whole
+
+    @property
+    def zoomed(self) -> bool:
+        """Whether only the steps are shown that both have: as chosen, else where the shorter one is over and could not
+        be read beside the whole of the other.
+        """
+        if self._zoomed is not None:
+            return self._zoomed
+        shorter = self._followed[self._ends.index(min(self._ends))]
+        return shorter.status.over and first_steps(self._ends, self._whole) is not None
 
     @property
     def log_axis(self) -> bool:
         """Whether the losses stand on a logarithmic axis: as chosen, else where one of them lies on the floor."""
         if self._log is not None:
             return self._log
-        return any(lies_on_floor([point.last for point in one.record.loss_smooth.points]) for one in self._followed)
+        curves = (one.record.loss_smooth for one in self._followed)
+        seen = [[point.last for x, point in zip(one.xs, one.points, strict=True) if x <= self._end] for one in curves]
+        return any(lies_on_floor(one) for one in seen)
 
     def _differences(self) -> Content:
         first, second = self._followed
@@ -144,14 +204,28 @@ class CompareScreen(ModalScreen[None]):
             for key, one, other in cells
         )
 
-    def action_log_axis(self) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "log_axis":
+            return self._read_once and self.log_axis != parameters[0]
+        if action == "zoom":
+            can = 1 < min(self._ends) < self._whole
+            return self._read_once and can and self.zoomed == (parameters[0] == -1)
+        return super().check_action(action, parameters)
+
+    def action_log_axis(self, log: bool) -> None:
         """Logarithmic loss axis, and back."""
-        self._log = not self.log_axis
-        if self._read_once:
-            self._show()
+        self._log = log
+        self._show()
+
+    def action_zoom(self, by: int) -> None:
+        """Only the steps that both have (1), or all of them (-1)."""
+        self._zoomed = by > 0
+        self._show()
 
     def action_leave(self) -> None:
-        """Close."""
+        """Close; what was explained long enough to be read is no longer new."""
+        if self._explained and time.monotonic() - self._since >= READ_SECONDS:
+            self.app.state.words.take(self._explained)
         self.dismiss(None)
 
 

@@ -142,7 +142,7 @@ class EvaluationScreen(ModalScreen[None]):
         """What works here stands in the border; that there is more below, too."""
         failed = len(self._document["failed"])
         keys = [f"enter: the {failed:,} without a right answer"] if failed else []
-        keys += ["↑ ↓ scroll"] if scrolls else []
+        keys += ["↑ ↓ pgdn scroll"] if scrolls else []
         self.query_one("#panel").border_subtitle = Content(" · ".join(keys or ["esc closes"]))
 
     def on_resize(self) -> None:
@@ -156,10 +156,12 @@ class EvaluationScreen(ModalScreen[None]):
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
         self.query_one("#figures", Static).update(Content("\n".join(harmless(line) for line in lines).rstrip()))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self._document["failed"]) if action == "failed" else super().check_action(action, parameters)
+
     def action_failed(self) -> None:
         """Page through the rows without a right answer."""
-        if self._document["failed"]:
-            self.app.push_screen(FailedRowsScreen(self._document))
+        self.app.push_screen(FailedRowsScreen(self._document))
 
     def action_leave(self) -> None:
         """Close."""

@@ -28,7 +28,7 @@ class EverythingScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with ScrollPanel(classes="everything") as panel:
             panel.border_title = Content("Everything that was decided")
-            panel.border_subtitle = Content("↑ ↓ scroll · esc closes")
+            panel.border_subtitle = Content("↑ ↓ pgdn scroll · esc closes")
             yield Static(id="everything")
 
     def on_mount(self) -> None:

@@ -56,6 +56,18 @@ def lies_on_floor(values: Sequence[float]) -> bool:
     return sum(value < low for value in known) > MOST * len(known)
 
 
+READABLE = 0.25
+"""Share of the axis below which a curve cannot be read."""
+
+
+def first_steps(ends: Sequence[float], end: float) -> float | None:
+    """Where the axis ends on which the shortest of several curves can be read beside the others; None where it can on
+    the whole one. ends: each curve's last step. end: that of the axis.
+    """
+    shortest = min(ends, default=0.0)
+    return shortest if 1 < shortest < READABLE * end else None
+
+
 BORDER = 6
 """Columns of a border's line that its title does not have."""
 SHORT_MARKS = {"⠒ each step": "⠒ step", "━ smoothed": "━ mean"}

@@ -75,7 +75,7 @@ class SamplesScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("answers through the training")
-            panel.border_subtitle = Content("← → through time · ↑ ↓ scroll · esc closes")
+            panel.border_subtitle = Content("← → through time · ↑ ↓ pgdn scroll · esc closes")
             yield Static(Content("Reading the run …").stylize("$text-muted"), id="timeline")
             with VerticalScroll():
                 yield Static(id="samples")

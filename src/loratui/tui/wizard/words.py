@@ -65,6 +65,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "float32",
     ),
     "runs": ("held out", "loss", "nats"),
+    "compare": ("nats", "held out", "loss"),
     "take-away": ("merge", "GGUF"),
 }
 """The words that stand on each screen, those that one stumbles over first in front."""
