@@ -12,7 +12,7 @@ from loratui.runs.status import read_status
 from loratui.tui.home.reading import Looker
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
-from loratui.tui.training.run_state import facts, headline
+from loratui.tui.training.run_state import facts, fix_line, headline
 from loratui.tui.training.stages import stage_lines
 
 ENDED = [make("phase", BEGAN + 85, phase="export", message="Writing the result")]
@@ -39,6 +39,16 @@ def test_the_monitor_tells_of_the_attempt_that_runs(tmp_path: Path) -> None:
     figures = {name: value for name, value, _ in facts(followed.record, None)}
     assert figures["in all"] == "12 s"
     assert "paused" not in figures
+
+
+def test_a_plan_that_is_as_it_was_is_not_called_changed(tmp_path: Path) -> None:
+    anew = make("fix", BEGAN + 1_000, start="anew", message="It starts anew from the base model at step 0.")
+    made = make("step", BEGAN + 1_020, step=1, loss=2.0, learning_rate=1e-4)
+    run = record_run(tmp_path, steps=120, total=120, more=[anew, made])
+    followed = Followed(run)
+    followed.poll()
+    (line,) = fix_line(followed)
+    assert "It starts anew from the base model" in line.plain and "changed plan" not in line.plain, line.plain
 
 
 def test_home_tells_of_the_attempt_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

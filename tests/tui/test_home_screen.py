@@ -318,8 +318,8 @@ async def test_a_long_name_is_told_whole_where_there_is_room(home: Path, runs: i
         record_run(home, "other", state="finished", created=200.0, values={"lora.r": 8})
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: f"✓ finished  {name} " in shown(app))
-        line = next(one for one in shown(app).splitlines() if f"✓ finished  {name} " in one)
+        await until(pilot, lambda: f"✓ finished   {name} " in shown(app))
+        line = next(one for one in shown(app).splitlines() if f"✓ finished   {name} " in one)
         assert " ago" in line
         if size[0] > 80:
             assert any(bar in line for bar in "▁▂▃▄▅▆▇█"), "its course stands beside it"

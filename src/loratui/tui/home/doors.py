@@ -127,8 +127,9 @@ class Door(Static, can_focus=True):
         first, second = self.way.lines
         if self.way.short and len(first) > self.content_size.width:
             first = self.way.short
-        if len(second) > self.content_size.width:
-            second = second.partition(" · ")[0]
+        for less in (" · ", " on "):
+            if len(second) > self.content_size.width:
+                second = second.partition(less)[0]
         look = "$foreground" if self.way.says else "$text-muted"
         return Content.assemble((one_line(first, 80), look), "\n", (one_line(second, 80), "$text-muted"))
 

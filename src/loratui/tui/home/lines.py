@@ -22,7 +22,8 @@ from loratui.tui.training.history import sparkline
 from loratui.tui.training.run_state import LOOKS
 
 AGE_CELLS = 10
-STATE_CELLS = 12
+STATE_CELLS = 13
+"""`● evaluating`, the longest, and a blank."""
 FIGURE_CELLS = 9
 LEAST_APART, HEAD_APART = 14, 11
 """Columns that what tells runs apart keeps where it has so much to say (`rate 1.25e-4`, whole), and those of its head.
@@ -117,10 +118,9 @@ def row(
     passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
     name = short[one_line(summary.name)]
     title = f"◆ {shortened(name, part.name - 4)}" if marked else name
-    apart_by = int(len(word) >= STATE_CELLS - 2)  # a word as long as its column never touches the name
     parts: list[tuple[str, str] | str] = [
-        (f"{glyph} {word:<10}{' ' * apart_by}", color),
-        (f"{title:<{part.name - apart_by}}", "bold"),
+        (f"{f'{glyph} {word}':<{STATE_CELLS}}", color),
+        (f"{title:<{part.name}}", "bold"),
         ("█" * full, color),
         ("·" * (part.bar - full), "$border-blurred"),
         (f" {share:4.0%} " if part.done else "", "$text-muted"),
@@ -170,7 +170,7 @@ def where(line: Line, other: RunSummary | None, width: int) -> str:
     summary = line.summary
     bad = line.state in BAD
     told = summary.words if bad or not summary.status.message else ""
-    words = made_of(summary)
+    words = made_of(summary) + (f"  ·  {' and '.join(line.taken)}" if line.taken else "")
     if told and summary.plan:
         return f"{words}  {'✗' if bad else '▲'} {told}"
     if summary.plan is None or other is None or other.plan is None:
@@ -205,8 +205,9 @@ def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Con
         told.append(f"held-out {loss_text(best.loss)} at step {best.step:,}{many}")
     elif line.outcome.base is not None:
         told.append(f"held-out {loss_text(line.outcome.base.loss)} before it, not since")
-    head = [(f"{glyph} {word}", f"bold {color}")]
-    if told and len(f"{word}     {' · '.join(told)}") <= width:
+    taken = f", {' and '.join(line.taken)}" if line.taken else ""
+    head = [(f"{glyph} {word}", f"bold {color}"), (taken, "$foreground")]
+    if told and len(f"{word}{taken}     {' · '.join(told)}") <= width:
         told = [" · ".join(told)]
     lines = [Content.assemble(*head, (f"   {told[0]}" if told else "", "$foreground"))]
     lines += [Content(one_line(words, max(20, width))) for words in told[1:]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loratui.core.plan import Plan
+from loratui.runs.directory import Run
 from loratui.runs.listing import RunList, RunSummary
 from loratui.runs.outcome import Outcome, OutcomeTail
 from loratui.runs.verdict import Ruin
@@ -27,6 +28,8 @@ class Line:
     summary: RunSummary
     losses: tuple[float, ...] = ()
     outcome: Outcome = NO_OUTCOME
+    taken: tuple[str, ...] = ()
+    """What was made of its result in its own folder: merged, GGUF."""
 
     @property
     def state(self) -> str:
@@ -55,6 +58,16 @@ class Look:
         return setting_words(plan, self.varying.get(kin_of(plan), ()) or KIN) if plan is not None else []
 
 
+def taken_away(run: Run) -> tuple[str, ...]:
+    """What was made of a run's result in its own folder, by the names there; nothing where there is no folder."""
+    try:
+        names = [path.name for path in run.path.iterdir()]
+    except OSError:
+        return ()
+    merged = ("merged",) if run.merged_path.name in names else ()
+    return merged + (("as GGUF",) if any(name.endswith(".gguf") for name in names) else ())
+
+
 class Looker:
     """Looks at the runs, again and again; what was read once is kept."""
 
@@ -75,7 +88,8 @@ class Looker:
         for summary in summaries:
             tail = self._tails.setdefault(summary.name, OutcomeTail(summary.run.events_path))
             left -= tail.look(left)
-            lines.append(Line(summary, self._losses(summary, tail.outcome.begins), tail.outcome))
+            taken = taken_away(summary.run) if summary.status.over else ()
+            lines.append(Line(summary, self._losses(summary, tail.outcome.begins), tail.outcome, taken))
         self._tails = {line.summary.name: self._tails[line.summary.name] for line in lines}
         more = left <= 0 or (first and len(lines) == FIRST_RUNS)
         return Look(tuple(lines), self._what_varies([one.plan for one in summaries if one.plan is not None]), more)

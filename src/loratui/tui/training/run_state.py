@@ -227,7 +227,7 @@ def fix_line(followed: Followed) -> list[Content]:
     changed = one_line(fix_words(fix), 160)
     if outcome is None:
         glyph, color, told = "·", "$accent", ""
-        words = in_force(record, followed.plan) if record.made_since_fix else fix.message
+        words = in_force(record, followed.plan) if record.made_since_fix and fix.changes else fix.message
     else:
         glyph, color, told = ("✓", "$success", ": helped") if outcome.helped else ("✗", "$error", ": did not help")
         words = outcome.message
