@@ -496,7 +496,7 @@ async def test_a_long_score_begins_with_its_verdicts_and_says_that_it_scrolls(ru
         await app.push_screen(EvaluationScreen({**found, "folder": str(run.path)}))
         text = await until(pilot, "exact match: better by 100.0 points")
         assert "adapter: 40 of 40 · " in text, text
-        assert ("↑ ↓ scroll" in text) == (size[1] == 24), text
+        assert ("↑ ↓ pgdn scroll" in text) == (size[1] == 24), text
         assert size[0] < 200 or re.search(r"│ +base +checkpoint-5 +│", text), "a third that has no room stands below"
         await pilot.press("end")
         text = await until(pilot, "Answers and figures are kept in")
