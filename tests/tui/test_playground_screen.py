@@ -472,7 +472,7 @@ async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
         for key, pressed in (("F1", "f1"), ("?", "question_mark")):
-            await until(pilot, lambda key=key: re.search(rf"\+\d+ {re.escape(key)} ", shown(app)) is not None)
+            await until(pilot, lambda key=key: re.search(rf"\+\d+ {re.escape(key)}(?:\s|$)", shown(app)) is not None)
             await pilot.press(pressed)
             await until(pilot, "Playground: help")
             await pilot.press("escape")
