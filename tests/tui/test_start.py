@@ -20,7 +20,7 @@ from loratui.tui.garbage import collect_garbage_again
 
 HEAVY = ("pydantic", "psutil", "pynvml", "numpy", "yaml", "loratui.core.plan", "loratui.machine", "loratui.data")
 """What the first frame does not wait for."""
-NEVER = ("numpy", "yaml", "loratui.runs.listing", "loratui.cluster.facts")
+NEVER = ("numpy", "yaml", "loratui.runs.listing", "loratui.cluster.facts", "textual.widgets._text_area")
 """What the demo's start does not need at all, where there is no run and no Slurm."""
 
 CODE = """

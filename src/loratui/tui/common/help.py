@@ -13,13 +13,13 @@ from textual.widgets import Input, Static, TextArea
 
 from loratui.tui.common.key_bar import NAMED
 from loratui.tui.common.scroll_panel import ScrollPanel
-from loratui.tui.common.text import in_column, wrap, wrapped
+from loratui.tui.common.terms import Terms
+from loratui.tui.common.text import wrap
 from loratui.tui.wizard.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loratui.core.glossary import Term
 
 STEP_KEYS = "1 … 7"
 STEP_WORDS = "Go to a step; where letters are typed alt+1 …, or F2 to F8: steps 1 to 7"
@@ -104,40 +104,6 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#panel").focus()
-
-
-class Terms(Static):
-    """Words with what each means; what goes on below a line stands under its explanation."""
-
-    def __init__(self, terms: Sequence[Term], *, classes: str = "") -> None:
-        self._terms = tuple(terms)
-        super().__init__(self._lines(0), id="words", classes=classes)
-
-    def on_resize(self) -> None:
-        """Wrapped to the width."""
-        self.update(self._lines(self.content_size.width))
-
-    def _lines(self, width: int) -> Content:
-        if not width:
-            return Content("\n").join(term_line(term) for term in self._terms)
-        cells = min(max(len(term.word) for term in self._terms) + 2, max(8, width // 3))
-        lines: list[Content] = []
-        for term in self._terms:
-            if len(term.word) + 2 > cells:  # too long for the column: what it means goes on below it
-                first, *rest = wrapped(term_line(term), width)
-                lines += [first, *(Content(f"{'':<{cells}}{one.plain}") for one in rest)]
-                continue
-            first_line, *others = in_column(term.word, term.line, width, cells)
-            lines += [
-                Content.assemble((first_line[:cells], "bold $accent"), (first_line[cells:], "$foreground")),
-                *(Content(one).stylize("$foreground") for one in others),
-            ]
-        return Content("\n").join(lines)
-
-
-def term_line(term: Term, color: str = "$foreground") -> Content:
-    """A word with its explanation, in this colour."""
-    return Content.assemble((term.word, "bold $accent"), (f"  {term.line}", color))
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:

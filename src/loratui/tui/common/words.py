@@ -13,8 +13,8 @@ from textual.widgets import Static
 
 from loratui.core.glossary import Term
 from loratui.core.plan_text import fields
-from loratui.tui.common.help import Terms
 from loratui.tui.common.scroll_panel import ScrollPanel
+from loratui.tui.common.terms import Terms
 
 
 class WordsScreen(ModalScreen[None]):

@@ -19,8 +19,8 @@ from textual.widgets import Static
 
 from loratui.core.glossary import Term, terms_of
 from loratui.format import one_line
-from loratui.tui.common.help import term_line
 from loratui.tui.common.key_bar import KeyBar
+from loratui.tui.common.terms import term_line
 from loratui.tui.frame.bars import StepBar
 from loratui.tui.frame.change_line import ChangeLine
 from loratui.tui.frame.headroom_bar import BAR_HELP, HeadroomBar

@@ -20,7 +20,7 @@ from loratui.core.plan_text import label_of
 from loratui.format import loss_text, one_line
 from loratui.runs.compared import Side, differing_words, held_out_words
 from loratui.runs.directory import Run
-from loratui.tui.common.help import term_line
+from loratui.tui.common.terms import term_line
 from loratui.tui.frame.step import READ_SECONDS
 from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.keys import bindings

@@ -13,8 +13,9 @@ from textual.widgets import Static
 from loratui.core.glossary import terms_of
 from loratui.core.plan_text import allowed, fields
 from loratui.format import harmless
-from loratui.tui.common.help import HelpScreen, Terms
+from loratui.tui.common.help import HelpScreen
 from loratui.tui.common.scroll_panel import ScrollPanel
+from loratui.tui.common.terms import Terms
 from loratui.tui.common.text import wrap
 from loratui.tui.recipe.rows import value_and_unit
 from loratui.tui.recipe.why import direction_words
