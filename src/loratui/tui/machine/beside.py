@@ -69,10 +69,12 @@ class DeviceBox(Vertical):
 
     def renew(self) -> None:
         """Tell of the device and the model that are chosen now."""
-        if not self.screen.has_class("-tall") or self.app.state.hardware.device() is None:
+        device = self.app.state.hardware.device()
+        if not self.screen.has_class("-tall") or device is None:
             return
-        if not self.screen.has_class("-very-wide"):  # there is room for the chosen device alone
-            if not self.screen.has_class("-several"):
+        self.set_class(device.kind == "gpu", "-card")
+        if not self.screen.has_class("-very-wide"):  # there is room for a chosen card alone
+            if device.kind == "gpu" and not self.screen.has_class("-several"):
                 self.call_after_refresh(self._tell_offers)
             return
         model = self.app.state.model.found
