@@ -23,7 +23,7 @@ from loratui.core.plan_text import with_values
 from loratui.core.preference_section import Objective, PreferenceLoss
 from loratui.export import Rows, export_plan
 from loratui.export.preferences import kind_for, why_not
-from loratui.tui.recipe.fields import choices_of
+from loratui.tui.wizard.fields import choices_of
 
 pytestmark = pytest.mark.worker
 SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")

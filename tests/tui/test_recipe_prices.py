@@ -13,7 +13,7 @@ from wizard import settled, wizard
 
 from loratui.format import size
 from loratui.tui.recipe.derivation import guide
-from loratui.tui.recipe.fields import EVERYDAY, neighbours
+from loratui.tui.wizard.fields import EVERYDAY, neighbours
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from loratui.tui.common.text import labelled
 from loratui.tui.home.differences import differences, setting_words
 from loratui.tui.recipe.derivation import derivation
 from loratui.tui.recipe.field_list import FieldList
-from loratui.tui.recipe.fields import shown_keys
 from loratui.tui.recipe.screen import RecipeScreen
 from loratui.tui.recipe.why import price_words, why_lines
 from loratui.tui.training.mending import words
 from loratui.tui.wizard.change import NOUGHT
 from loratui.tui.wizard.command import command_text
+from loratui.tui.wizard.fields import shown_keys
 
 
 @pytest.fixture(autouse=True)

@@ -147,3 +147,21 @@ def test_bars_keep_to_the_width_and_begin_and_end_below_one_another(width: int) 
     assert all(len(line) <= max(width, 8 + len("7 of 9 GiB")) for line in drawn)
     assert ("█" in drawn[0]) == ("█" in drawn[1]) == (width >= 23)
     assert drawn[0].find("7 of") == drawn[1].find("90 %")
+
+
+@pytest.mark.parametrize("size", [(200, 50), (160, 45)], ids=str)
+async def test_below_the_stages_a_wide_terminal_shows_what_the_run_trains_with(
+    home: Path, size: tuple[int, int]
+) -> None:
+    """Five lines stood in a box of thirty-three rows."""
+    run = record_run(home, state="starting", steps=0)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "Minimum rate")
+        assert "what this run trains with" in text and "make the first step" in text
+        stages = app.screen.query_one("#stages")
+        rows = text.splitlines()[stages.region.y + 1 : stages.region.bottom - 1]
+        assert len([row for row in rows if row[4:60].strip()]) > 0.7 * len(rows)
+        assert "Seed" in text if size[0] == 200 else rows[-1].count("…") == 1  # not all of them have room
+        await pilot.resize_terminal(80, 24)
+        assert "what this run trains with" not in await until(pilot, "make the first step")

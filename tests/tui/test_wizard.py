@@ -591,7 +591,7 @@ async def test_f1_shows_the_derivation(tmp_path: Path, size: tuple[int, int]) ->
 
 async def test_all_fields_are_there_at_a_key(tmp_path: Path) -> None:
     from loratui.core.plan_text import fields
-    from loratui.tui.recipe.fields import GROUPS
+    from loratui.tui.wizard.fields import GROUPS
 
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -11,11 +11,11 @@ import pytest
 from wizard import dataset_file, machine, model_folder
 
 from loratui.core.errors import PlanError
-from loratui.tui.recipe.fields import nudged
 from loratui.tui.wizard import loading
 from loratui.tui.wizard.check import Check
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.draft import Draft, draft_from_json, draft_to_json
+from loratui.tui.wizard.fields import nudged
 from loratui.tui.wizard.state import WizardState
 
 

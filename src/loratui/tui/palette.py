@@ -125,7 +125,7 @@ class WizardCommands(Provider):
 
     def _fields(self) -> Iterator[Command]:
         from loratui.core.plan_text import fields
-        from loratui.tui.recipe.fields import GROUPS
+        from loratui.tui.wizard.fields import GROUPS
 
         known = fields()
         for key in (key for _, keys in GROUPS for key in keys):

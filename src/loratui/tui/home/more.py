@@ -9,17 +9,11 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.format import one_line
 from loratui.tui.common.text import wrapped
 
 if TYPE_CHECKING:
-    from loratui.core.plan import Plan
     from loratui.tui.training.chart import Picture
     from loratui.tui.training.follow import Followed
-
-LEAST_CELL = 38
-"""Columns that a setting needs with its name and its value."""
-GAP = 3
 
 
 class RunMore(Horizontal):
@@ -39,6 +33,8 @@ class RunMore(Horizontal):
         """Tell of this run; nothing is painted where nothing differs."""
         if not self.display:
             return
+        from loratui.tui.wizard.settings import setting_lines
+
         figures, settings = (self.query_one(f"#{name}", Static) for name in self._told)
         self._update(figures, figure_lines(followed, *figures.content_size) if followed is not None else Content(""))
         plan = followed.plan if followed is not None else None
@@ -65,44 +61,6 @@ def figure_lines(followed: Followed, width: int, height: int) -> Content:
     lines += fitting_figures(followed.record, None, width, max(0, height - len(lines)), without=("predicted",))
     lines += history_lines(followed.record, width, height - len(lines))
     return Content("\n").join(lines[:height])
-
-
-def setting_lines(plan: Plan, width: int, height: int) -> Content:
-    """Every setting of a plan as the recipe shows it, group by group, in as many columns as there is room for."""
-    from loratui.core.plan_text import label_of
-    from loratui.tui.recipe.fields import shown_keys
-    from loratui.tui.recipe.rows import value_and_unit
-
-    if not width or not height:
-        return Content("")
-    many = max(1, (width + GAP) // (LEAST_CELL + GAP))
-    room = (width - GAP * (many - 1)) // many
-    cells: list[Content] = []
-    for group, keys in shown_keys(plan.method.kind, True, plan.processes, plan.cluster.engine, plan.training.objective):
-        values = [(key, plan.get(key)) for key in keys if plan.get(key) not in ("", [], {}, None)]
-        rows = [_setting(label_of(key), *value_and_unit(key, value), room) for key, value in values]
-        cells += [Content(group.upper()).stylize("$text-muted"), *rows] if rows else []
-    beside = [cells[at * height : (at + 1) * height] for at in range(many)]
-    lines = []
-    for number in range(len(beside[0])):
-        parts = [column[number] for column in beside if number < len(column)]
-        lines.append(Content(" " * GAP).join(_padded(parts, room)))
-    return Content("\n").join(lines)
-
-
-def _setting(name: str, value: str, unit: str, room: int) -> Content:
-    label = one_line(name, 18)
-    shown = one_line(value, max(4, room - 20))
-    return Content.assemble(
-        (f"{label:<20}", "$text-muted"), (shown, "$foreground"), (f" {unit}" if unit else "", "$text-muted")
-    )
-
-
-def _padded(parts: list[Content], room: int) -> list[Content]:
-    return [
-        *(Content.assemble(part[:room], " " * max(0, room - len(part))) for part in parts[:-1]),
-        parts[-1][:room],
-    ]
 
 
 def curve_of(followed: Followed) -> Picture:

@@ -17,8 +17,8 @@ from loratui.tui.common.help import HelpScreen
 from loratui.tui.common.scroll_panel import ScrollPanel
 from loratui.tui.common.terms import Terms
 from loratui.tui.common.text import wrap
-from loratui.tui.recipe.rows import value_and_unit
 from loratui.tui.recipe.why import direction_words
+from loratui.tui.wizard.settings import value_and_unit
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table

@@ -16,8 +16,9 @@ from loratui.core.plan_text import fields
 from loratui.format import one_line
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.recipe.rows import keys_of, value_and_unit
+from loratui.tui.recipe.rows import keys_of
 from loratui.tui.wizard.change import title
+from loratui.tui.wizard.settings import value_and_unit
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.plan_text import fields
-from loratui.format import value_text
 from loratui.tui.recipe.field_row import FieldRow
-from loratui.tui.recipe.fields import choices_of, kind_of, shown_keys, unit_of
 from loratui.tui.recipe.why import proposed_words
-from loratui.tui.wizard.change import NOUGHT, value_words
+from loratui.tui.wizard.fields import choices_of, kind_of, shown_keys, unit_of
+from loratui.tui.wizard.settings import shown_words, value_and_unit
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -47,7 +46,7 @@ def field_rows(
             rows.append(FieldRow("", group))
         for key in keys:
             before, value = kept.get(key) if key in costly else None, plan.get(key)
-            shown = _shown(key, value)
+            shown = shown_words(key, value)
             rows.append(
                 FieldRow(
                     key,
@@ -65,18 +64,6 @@ def field_rows(
                 )
             )
     return rows
-
-
-def value_and_unit(key: str, value: Any) -> tuple[str, str]:
-    """A value as its line shows it, and its unit, which words have none of."""
-    shown = _shown(key, value)
-    return (shown, "") if shown else (value_text(value), unit_of(key, value))
-
-
-def _shown(key: str, value: Any) -> str:
-    """A value in the words of the sentences that tell of its changes; empty: as it stands."""
-    said = key == "method.kind" or isinstance(value, bool) or (key in NOUGHT and value == 0)
-    return value_words(key, value) if said else ""
 
 
 def _choices(key: str) -> tuple[tuple[Any, str], ...]:

@@ -19,12 +19,12 @@ from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
 from loratui.tui.recipe.field_list import NOT_TAKEN, FieldList
-from loratui.tui.recipe.fields import choices_of, kind_of, nudged
 from loratui.tui.recipe.find import FindingScreen
 from loratui.tui.recipe.rows import field_rows
 from loratui.tui.recipe.showing import ShowingScreen
 from loratui.tui.recipe.why import nothing_yet, price_words, short_lines, why_lines
 from loratui.tui.wizard.change import title
+from loratui.tui.wizard.fields import choices_of, kind_of, nudged
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:

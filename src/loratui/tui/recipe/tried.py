@@ -9,7 +9,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.format import exact_text
-from loratui.tui.recipe.fields import choices_of, kind_of, nudged
+from loratui.tui.wizard.fields import choices_of, kind_of, nudged
 
 FACTOR = 3.0
 """Between the rates that are offered: the same decade, and far enough apart to differ by more than seeds do."""

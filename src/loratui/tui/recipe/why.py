@@ -9,8 +9,8 @@ from textual.content import Content
 from loratui.core.plan_text import fields
 from loratui.format import lowered, one_line, signed_size
 from loratui.tui.common.text import wrap
-from loratui.tui.recipe.fields import kind_of, neighbours, unit_of
 from loratui.tui.wizard.change import move_words, value_words
+from loratui.tui.wizard.fields import kind_of, neighbours, unit_of
 
 if TYPE_CHECKING:
     from loratui.core.moves import Moves

@@ -38,7 +38,7 @@ from loratui.tui.training.history_lines import history_lines
 from loratui.tui.training.news import fitted, news, rows_for_news, rows_of
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import headline, progress_bar
-from loratui.tui.training.stages import stage_lines
+from loratui.tui.training.stages import start_lines
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Machine
@@ -251,7 +251,7 @@ class TrainingScreen(StepScreen):
             stages.display, chart.display = starting, not starting
             run.set_class(starting, "-starting")
         if starting:
-            self._put("stages", Content("\n").join(stage_lines(record, followed.status)))
+            self._put("stages", start_lines(followed, *stages.content_size))
         span = self.window.span(x_end(record), self._newest)
         nothing = NO_STEP if status.over and record.step is None else ""
         loss = loss_picture(record, log=self.log_axis, cursor=self.window.cursor, span=span)
@@ -283,8 +283,9 @@ class TrainingScreen(StepScreen):
     def _paint_live(self, followed: Followed) -> None:
         """What moves without the run's own word: its device, and the time that a stage of the start takes."""
         self._put("facts", self._facts(followed))
-        if self.query_one("#stages").display:
-            self._put("stages", Content("\n").join(stage_lines(followed.record, followed.status)))
+        stages = self.query_one("#stages")
+        if stages.display:
+            self._put("stages", start_lines(followed, *stages.content_size))
 
     def _put(self, name: str, content: Content) -> None:
         """Update a text only when it is another: what does not change is not written again."""

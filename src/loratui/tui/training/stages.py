@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -10,6 +11,9 @@ from loratui.format import duration, one_line
 from loratui.runs.events import Phase
 from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord, Stage
+
+if TYPE_CHECKING:
+    from loratui.tui.training.follow import Followed
 
 STAGES = {
     "begin": "start the worker: PyTorch",
@@ -25,6 +29,8 @@ TIME = 13
 """Columns of the time that a stage took."""
 BEGIN = "begin"
 """The time before a worker's first word, which no event tells."""
+LEAST_SETTINGS = 16
+"""Rows from which on the settings are shown: fewer would leave most of them out."""
 ALWAYS = ("load_model", "tokenise", "prepare", "train")
 CLOCK_SECONDS = 2.0
 """How far a process's start, as the system tells it, may lie from the clock by which its events are dated."""
@@ -75,3 +81,15 @@ def stage_lines(record: RunRecord, status: Status, now: float | None = None) -> 
         if stage.message:
             lines.append(Content(f"  {'':<{TIME}}{one_line(stage.message, 100)}").stylize("$text-muted"))
     return lines
+
+
+def start_lines(followed: Followed, width: int, height: int) -> Content:
+    """The stages, and below them what the run trains with, where there is room to read it."""
+    from loratui.tui.wizard.settings import columns_of, setting_lines
+
+    lines = stage_lines(followed.record, followed.status)
+    room = height - len(lines) - 2
+    if followed.plan is not None and room >= LEAST_SETTINGS and columns_of(width) > 1:
+        lines += [Content(""), Content("what this run trains with").stylize("bold $text-muted")]
+        lines.append(setting_lines(followed.plan, width, room))
+    return Content("\n").join(lines)
