@@ -12,6 +12,7 @@ from loratui.core.schedule import times_in
 from loratui.tui.app import LoratuiApp
 from loratui.tui.review.pictures import _marks
 from loratui.tui.review.screen import ReviewScreen
+from loratui.tui.wizard.state import WizardState
 
 
 async def test_the_pictures_are_seen_below_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +75,11 @@ async def test_a_larger_terminal_shows_what_a_small_one_does(
         assert app.screen.query_one("#start").size.height == 1
         button, notice = app.screen.query_one("#start").region, app.screen.query_one("#notice").region
         assert notice.y - button.bottom <= 0, text
+
+
+async def test_before_anything_is_chosen_no_box_is_empty(tmp_path: Path) -> None:
+    app = LoratuiApp(state=WizardState(tmp_path / "draft.json"), screen="review")
+    async with app.run_test(size=(200, 50)) as pilot:
+        await settled(pilot)
+        text = screen_text(app)
+        assert text.count("not known yet: it follows from model, dataset and machine") == 3  # memory, time, everything

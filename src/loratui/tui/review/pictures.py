@@ -26,6 +26,9 @@ REST_FILL = "+"
 """No part's own fill: these are several."""
 
 
+NOTHING_YET = "not known yet: it follows from model, dataset and machine"
+
+
 class PictureBox(Widget):
     """A picture of the proposal, as large as there is room for it."""
 
@@ -38,7 +41,9 @@ class PictureBox(Widget):
 
     def render(self) -> Content:
         proposal, room = self.app.state.plan.proposal, self.content_size
-        return self._draw(proposal, room.width, room.height) if proposal is not None and room.height else Content("")
+        if proposal is None or not room.height:
+            return Content(NOTHING_YET).stylize("$text-muted")
+        return self._draw(proposal, room.width, room.height)
 
 
 def memory_picture(proposal: Proposal, width: int, height: int) -> Content:

@@ -20,7 +20,7 @@ from loratui.paths import home_short
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.review.cards import CardView, cards
-from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
+from loratui.tui.review.pictures import NOTHING_YET, PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import Row, plan_rows, said_rows, written_row
 from loratui.tui.review.turn import TurnScreen, crowd_words, turn_words
 from loratui.tui.review.two_columns import in_columns
@@ -217,7 +217,8 @@ class ReviewScreen(StepScreen):
         if self.query_one("#review").display:
             text = self.query_one("#review-text", Static)
             width = max(20, text.content_size.width - 1)
-            text.update(in_columns(plan_rows(state), width))
+            rows = plan_rows(state)
+            text.update(in_columns(rows, width) if rows else Content(NOTHING_YET).stylize("$text-muted"))
         button = self.query_one(StartButton)
         button.does = "write" if self.planned else "start"
         button.set_class(bool(hindrances), "-blocked")
