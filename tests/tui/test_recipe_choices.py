@@ -64,3 +64,21 @@ def test_many_choices_leave_the_one_at_hand_in_sight() -> None:
         line = choices_line(words, place, 34).plain
         assert f" choice-{place} " in line and len(line) <= 34
     assert choices_line(["off", "on"], 1, 34).plain == "2/2  off  on "
+
+
+async def test_esc_before_anything_was_typed_takes_no_earlier_change_back(tmp_path: Path) -> None:
+    """ "Leave as it was" threw the value away that had been typed before."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("down", *"64", "enter")
+        await settled(pilot)
+        assert app.state.draft.by_hand == {"lora.r": 64}
+        for keys in (("enter", "escape"), ("enter", "enter"), ("enter", "down"), ("up", "enter", "6", "escape")):
+            await pilot.press(*keys)
+            await settled(pilot)
+            assert app.state.draft.by_hand == {"lora.r": 64}, keys
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.r == 64
+        await pilot.press("u")
+        await settled(pilot)
+        assert app.state.draft.by_hand == {}  # the change that was made is the one that is taken back

@@ -57,7 +57,7 @@ class FieldList(Widget, can_focus=True):
             self.key, self.text, self.first = key, text, first
 
     class Finished(Message):
-        """An edit ended: with enter or by moving on (kept), or with escape (not kept)."""
+        """An edit in which something was typed ended: with enter or by moving on (kept), or with escape (not kept)."""
 
         def __init__(self, key: str, kept: bool) -> None:
             super().__init__()
@@ -310,7 +310,8 @@ class FieldList(Widget, can_focus=True):
             return
         key = self.key
         self.text, self.error = None, self.error if kept else ""
-        self.post_message(self.Finished(key, kept))
+        if not self._first:  # else nothing was typed, and there is nothing to keep or to take back
+            self.post_message(self.Finished(key, kept))
         self.refresh_bindings()
         self._refresh_line(self.place)
 
