@@ -68,7 +68,7 @@ async def test_q_leaves_the_words_for_the_terminal(home: Path, screen: str) -> N
     run = recorded(home, "here", "running", ended=time.time())
     app = LoratuiApp(screen=screen, run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, "F1 Help")
+        await until(pilot, "^q Quit")
         await pilot.press("ctrl+q")
     assert app.farewell == "here goes on. Watch it with: loratui attach here"
 

@@ -53,7 +53,7 @@ async def test_a_stopped_run_with_a_checkpoint_shows_it_on_home_too(home: Path) 
         record_run(home, name, state="stopped", checkpoint=True, created=time.time() - began)
     async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "x Take away")
-        for key in ("enter Open", "r Resume", "a Ask it", "F1 Help", "q Quit"):
+        for key in ("enter Open", "r Resume", "a Ask it", "^q Quit"):
             assert key in text.splitlines()[-1], text
 
 

@@ -22,7 +22,7 @@ from loratui.tui.app import LoratuiApp
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run without a result."""
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
-    return record_run(tmp_path, state="stopped")
+    return record_run(tmp_path, state="stopped", checkpoint=True)
 
 
 def empty_lines(text: str) -> int:
@@ -67,7 +67,7 @@ async def test_the_card_that_lies_beside_the_result_is_the_one_that_is_shown(run
 async def test_what_is_not_finished_says_why_once(stopped: Run, size: tuple[int, int]) -> None:
     """`enter` wrote the same sentence once more below the box."""
     async with LoratuiApp(screen="runs").run_test(size=size) as pilot:
-        await until(pilot, "stopped")
+        await until(pilot, "x Take away")
         await pilot.press("x")
         await until(pilot, "▲ The run has no result yet")
         await pilot.press("enter")
@@ -78,7 +78,7 @@ async def test_what_is_not_finished_says_why_once(stopped: Run, size: tuple[int,
 async def test_a_thing_that_cannot_be_made_says_so_in_whole_words(stopped: Run) -> None:
     """`▲ SkyPilot task      cannot be` read like the beginning of a sentence."""
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
-        await until(pilot, "stopped")
+        await until(pilot, "x Take away")
         await pilot.press("x")
         text = await until(pilot, "▲ SkyPilot task")
         assert "cannot be made" in text

@@ -183,14 +183,14 @@ async def test_an_overfitting_run_is_diagnosed_with_advice(home: Path) -> None:
         await until(pilot, "→")
 
 
-async def test_quitting_says_how_to_come_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_quitting_says_how_to_come_back(home: Path) -> None:
     run = record_run(home)
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
         await pilot.press("q")
         await pilot.pause()
-    assert f"loratui attach {run.name}" in " ".join(capsys.readouterr().err.split())
+    assert f"loratui attach {run.name}" in app.farewell
 
 
 async def test_the_curves_are_read_and_zoomed(home: Path) -> None:
