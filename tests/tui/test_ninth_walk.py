@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from textual.screen import ModalScreen
 
 import loratui.tui
 from loratui.tui.app import LoratuiApp
+from loratui.tui.home.compare import CompareScreen
+from loratui.tui.home.reading import Looker
 from loratui.tui.training.log import LogScreen
 
 
@@ -61,3 +64,42 @@ def test_every_panel_takes_esc_as_a_key_of_its_own() -> None:
     without = [one.__name__ for one in found if "escape" not in one._merge_bindings().key_to_bindings]
     assert not without
     assert not [one.__name__ for one in found if hasattr(one, "key_escape")]
+
+
+APART = {
+    "training.learning_rate": 0.0026,
+    "training.epochs": 30.0,
+    "training.batch_size": 16,
+    "lora.dropout": 0.05,
+    "training.warmup_steps": 18,
+    "evaluation.every_steps": 19,
+    "saving.every_steps": 19,
+    "training.weight_decay": 0.02,
+}
+
+
+async def test_home_says_that_a_run_differs_in_more_and_by_which_key_all_of_it_is_seen(homes: Path) -> None:
+    """Its rate alone was told, as if that were all, of two runs with one plan, too; `1 more (d)` named a dead key."""
+    for age, name, values in ((600, "first", APART), (300, "second", {}), (60, "third", {})):
+        record_run(homes / "home", name=name, state="finished", created=time.time() - age, values=values)
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "differs in")
+        rows = {name: next(row for row in text.splitlines() if f" {name} " in row) for name in ("first", "second")}
+        assert f"rate 0.0026 +{len(APART) - 1} " in rows["first"], text
+        assert f" +{len(APART) - 1} " in rows["second"] and "rate" in rows["second"], text
+        assert " the same " in next(row for row in text.splitlines() if " third " in row), text
+        await until(pilot, "the same settings")
+        await pilot.press("down")
+        assert "(d)" not in await until(pilot, "more (=)")
+        await pilot.press("=")
+        await until(pilot, "second is marked")
+        await pilot.press("down", "=")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen))
+
+
+def test_runs_that_were_all_set_the_same_differ_in_nothing(homes: Path) -> None:
+    """The model's name stood below "differs in"."""
+    for name in ("first", "second"):
+        record_run(homes / "home", name=name, state="finished")
+    look = Looker().look()
+    assert sorted(look.sets_apart(line) for line in look.lines) == [[], ["the same"]]
