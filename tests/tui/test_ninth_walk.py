@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from pictured import shown, until
 from recorded_run import record_run
 from textual.screen import ModalScreen
+from wizard import settled
 
 import loratui.tui
 from loratui.tui.app import LoratuiApp
 from loratui.tui.home.compare import CompareScreen
 from loratui.tui.home.reading import Looker
 from loratui.tui.training.log import LogScreen
+from loratui.tui.wizard.draft import Draft
 
 
 def panels() -> list[type[ModalScreen[Any]]]:
@@ -103,3 +106,46 @@ def test_runs_that_were_all_set_the_same_differ_in_nothing(homes: Path) -> None:
         record_run(homes / "home", name=name, state="finished")
     look = Looker().look()
     assert sorted(look.sets_apart(line) for line in look.lines) == [[], ["the same"]]
+
+
+def last_notice(app: LoratuiApp) -> str:
+    """The newest notice."""
+    return [one.message for one in app._notifications][-1]
+
+
+async def test_who_takes_up_a_draft_is_told_which_and_whether_another_is_kept(homes: Path) -> None:
+    """ "This one is kept aside" was said of an empty draft, and Home said that no other was kept."""
+    app = LoratuiApp(screen="runs")
+    own = Draft(model=str(homes / "llama-1b"), dataset=str(homes / "questions.jsonl"), step="model", visited=["model"])
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, "▸ New")
+        app.begin_draft(own)
+        await settled(pilot)
+        app.begin_draft(Draft())
+        await settled(pilot)
+        (other,) = app.state.file.others()
+        app.take_up(other, where_left=True)
+        await settled(pilot)
+        assert last_notice(app) == "Taken up: llama-1b on questions.jsonl. No draft is kept aside for it."
+        assert not app.state.file.others()
+        app.begin_draft(replace(own, model="qwen"))
+        await settled(pilot)
+        (other,) = app.state.file.others()
+        app.take_up(other)
+        await settled(pilot)
+        assert last_notice(app) == "Taken up: llama-1b on questions.jsonl. Kept aside: qwen on questions.jsonl."
+        assert [one.draft.model for one in app.state.file.others()] == ["qwen"]
+
+
+async def test_the_help_of_home_says_how_the_arrows_lead_to_the_ways_on(homes: Path) -> None:
+    """Left and right did nothing in the list, against the help."""
+    record_run(homes / "home", name="first", state="finished")
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        await until(pilot, "Take away")
+        assert "↑ from the first run leads to them; there ← → and enter" in pilot.app.screen.HELP_TEXT  # type: ignore[attr-defined]
+        await pilot.press("up")
+        await until(pilot, "▸ New")
+        await pilot.press("right")
+        await until(pilot, "▸ The demo")
+        await pilot.press("down")
+        await until(pilot, "Take away")
