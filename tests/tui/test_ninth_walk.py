@@ -11,16 +11,24 @@ from typing import Any
 
 import pytest
 from pictured import shown, until
-from recorded_run import record_run
+from recorded_run import BEGAN, record_run
 from textual.screen import ModalScreen
 from wizard import settled
 
 import loratui.tui
+from loratui.runs.events import make
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.text import wrap
 from loratui.tui.home.compare import CompareScreen
 from loratui.tui.home.reading import Looker
+from loratui.tui.training.figures import fitting_figures
+from loratui.tui.training.follow import follow
 from loratui.tui.training.log import LogScreen
-from loratui.tui.wizard.draft import Draft
+from loratui.tui.training.news import MARGIN, news
+from loratui.tui.training.record import RunRecord
+from loratui.tui.training.screen import TrainingScreen
+from loratui.tui.wizard.draft import STEPS, Draft, choices_mark
+from loratui.tui.wizard.state import WizardState
 
 
 def panels() -> list[type[ModalScreen[Any]]]:
@@ -149,3 +157,54 @@ async def test_the_help_of_home_says_how_the_arrows_lead_to_the_ways_on(homes: P
         await until(pilot, "▸ The demo")
         await pilot.press("down")
         await until(pilot, "Take away")
+
+
+@pytest.mark.parametrize(("width", "way"), [(80, "4 changes a value"), (120, "4 changes a value for the next")])
+def test_a_finished_run_of_the_draft_names_the_key_to_the_next_one(homes: Path, width: int, way: str) -> None:
+    """How one trains the same again with another value was looked for, and not found."""
+    followed = follow(str(record_run(homes / "home", state="finished", checkpoint=True).path))
+    followed.poll()
+
+    def rows(*, drafted: bool) -> list[str]:
+        lines = news(followed, width, drafted=drafted)
+        return [row for line in lines for row in wrap(line.plain, max(20, width - MARGIN))]
+
+    told = next(row for row in rows(drafted=True) if "asks it" in row)
+    assert f"{way}   ^r Home" in told and "a asks it   x merges, exports or serves it" in told
+    assert not any("changes a value" in row for row in rows(drafted=False)), "the recipe is that of another plan"
+
+
+async def test_the_key_to_the_next_run_leads_to_its_recipe(homes: Path) -> None:
+    run = record_run(homes / "home", state="finished", checkpoint=True)
+    draft = Draft(
+        model="demo", dataset="demo", by_hand={"lora.r": 8}, step="training", visited=[*STEPS[:6]], run=str(run.path)
+    )
+    draft = replace(draft, run_for=choices_mark(draft))
+    state = WizardState(homes / "draft.json", draft=draft)
+    async with LoratuiApp(screen="training", run=str(run.path), state=state).run_test(size=(80, 24)) as pilot:
+        await until(pilot, "4 changes a value")
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.screen.name == "recipe")
+        assert state.draft.by_hand == {"lora.r": 8}
+
+
+def test_figures_say_of_what_they_are_shares() -> None:
+    """ "100% of 8 rows" while 16 were held out; "predicted 740 MiB peak 82%": of what?"""
+    record, predicted = RunRecord(), 740 << 20
+    record.take(
+        [
+            make("data", BEGAN, rows=160, examples=144, eval_examples=16),
+            make("step", BEGAN + 1, step=20, loss=0.1, memory_peak=607 << 20),
+            make("eval", BEGAN + 2, step=20, loss=0.2, exact_match=1.0, rows=16, generated=8),
+        ]
+    )
+    wide, narrow = (
+        [line.plain.rstrip() for line in fitting_figures(record, predicted, cells, 40)] for cells in (48, 30)
+    )
+    assert "exact match   100% of 8 rows of 16 held out" in wide
+    assert "peak memory   607 MiB 82% of the predicted" in wide and "predicted     740 MiB" in wide
+    assert "peak memory 607 MiB" in narrow and "predicted   740 MiB 82% of it" in narrow
+    assert "a few of the held-out rows" in TrainingScreen.HELP_TEXT
+    record.take([make("step", BEGAN + 3, step=21, loss=0.1, memory_peak=742 << 20)])
+    above = [line.plain.rstrip() for line in fitting_figures(record, predicted, 52, 40)]
+    assert "peak memory   742 MiB 2.00 MiB above the predicted" in above and "predicted     740 MiB" in above
