@@ -50,7 +50,7 @@ def test_a_finished_run_names_the_ways_on_from_it(homes: Path, width: int) -> No
     assert any("still falling" in row for row in rows[:3]), "what was found has its place beside them"
 
 
-@pytest.mark.parametrize(("above", "note"), [(2 << 20, "peak 2.00 MiB above"), (-(2 << 20), "peak 100%")])
+@pytest.mark.parametrize(("above", "note"), [(2 << 20, "peak 2.00 MiB above"), (-(2 << 20), "100% of it")])
 def test_a_peak_above_the_prediction_is_not_said_to_use_it(above: int, note: str) -> None:
     """Peak memory 609 MiB, predicted 607 MiB 100% used."""
     record, predicted = RunRecord(), 607 << 20

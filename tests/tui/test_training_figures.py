@@ -134,7 +134,7 @@ def test_on_80_columns_the_best_evaluation_and_the_prediction_keep_their_notes()
     events += [make("eval", 2.0, step=140, loss=0.5), make("eval", 3.0, step=150, loss=0.6)]
     record.take([make("started", 0.5, step=0, total_steps=400), *events])
     narrow = [line.plain.rstrip() for line in fitting_figures(record, PREDICTED, 30, 40)]
-    assert "held out    0.6000 best at 140" in narrow and "predicted   716 MiB peak 100%" in narrow
+    assert "held out    0.6000 best at 140" in narrow and "predicted   716 MiB 100% of it" in narrow
     assert "rate        3.13e-4" in narrow and "norm        0.148" in narrow
     wide = [line.plain.rstrip() for line in fitting_figures(record, PREDICTED, 48, 40)]
     assert "learning rate 3.13e-4" in wide and "gradient norm 0.148" in wide

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -15,10 +14,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from loratui.format import one_line
-from loratui.paths import home_short
 from loratui.tui.home.run_list import RunList
 from loratui.tui.wizard.draft import Draft, same_choices, step_to_open
-from loratui.tui.wizard.mixing import dataset_named
+from loratui.tui.wizard.mixing import chosen_words
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.draft_file import OtherDraft
@@ -76,12 +74,6 @@ def _kept_aside(others: list[OtherDraft]) -> Way:
     many = f"{len(others)} drafts" if len(others) > 1 else "another draft"
     says = f"Goes on with {many if len(others) == 1 else f'one of {many}'} kept aside: {others[0].words}."
     return Way("kept", "Kept aside", (many, chosen_words(others[0].draft)), says)
-
-
-def chosen_words(draft: Draft) -> str:
-    """Model and dataset of a draft, by their last names."""
-    model, dataset = (PurePath(home_short(path)).name or path for path in (draft.model, dataset_named(draft)))
-    return one_line(f"{model or 'no model yet'} on {dataset or 'no dataset yet'}", 80)
 
 
 class Door(Static, can_focus=True):

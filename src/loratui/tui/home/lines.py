@@ -16,8 +16,8 @@ from loratui.paths import home_short
 from loratui.runs.listing import RunSummary
 from loratui.tui.common.run_names import shortened, told_apart
 from loratui.tui.common.text import wrap
-from loratui.tui.home.differences import KIN, differences, kin_of, short_label
-from loratui.tui.home.reading import GLIMPSE_POINTS, Line
+from loratui.tui.home.differences import KIN, differences, short_label
+from loratui.tui.home.reading import BAD, GLIMPSE_POINTS, Line, held_against
 from loratui.tui.training.history import sparkline
 from loratui.tui.training.run_state import LOOKS
 
@@ -25,13 +25,15 @@ AGE_CELLS = 10
 STATE_CELLS = 13
 """`● evaluating`, the longest, and a blank."""
 FIGURE_CELLS = 9
-LEAST_APART, HEAD_APART = 14, 11
-"""Columns that what tells runs apart keeps where it has so much to say (`rate 1.25e-4`, whole), and those of its head.
+LEAST_APART, HEAD_APART = 17, 11
+"""Columns that what tells runs apart keeps where it has so much to say (`rate 1.25e-4 +7`, whole), and those of its
+head.
 """
+LEAST_NAME = 16
+"""Columns that a name keeps."""
 SHORT_CURVES = (10, 8)
 """Columns of a course beside long names."""
 MORE_LOOKS = {word: ("✗", word, "$error") for word in ("diverged", "spoilt")}
-BAD = ("failed", "lost", "diverged", "spoilt")
 
 
 def look_of(state: str) -> tuple[str, str, str]:
@@ -67,7 +69,8 @@ def cells(width: int, longest: int = 0, apart: int = LEAST_APART) -> Cells:
     shorter = (curve for curve in (whole, *(SHORT_CURVES if whole else ())) if longest + 2 <= left - curve - least)
     curve = next(shorter, whole)
     left -= curve
-    name = min(36, max(16, left // 2 if width >= 100 else left * 3 // 5))
+    name = min(36, max(LEAST_NAME, left // 2 if width >= 100 else left * 3 // 5))
+    name = min(name, max(LEAST_NAME, left - least))
     name = max(name, min(longest + 2, left - least))
     apart = left - name if left - name >= HEAD_APART else 0
     return Cells(left - apart, done, bar, loss, curve, apart)
@@ -141,14 +144,19 @@ def _thinned(losses: Sequence[float], most: int) -> Sequence[float]:
 
 
 def _fitting(words: Sequence[str], width: int) -> str:
-    """As many of the words as there is room for, from the first on; each whole, but for a first one that has none."""
-    text = ""
-    for word in words:
-        longer = f"{text} · {word}" if text else word
-        if len(longer) > width:
-            break
-        text = longer
-    return text or one_line(next(iter(words), ""), max(1, width))
+    """As many of the words as there is room for, from the first on, and how many are left out: `rate 5e-4 +3`; each
+    whole, but for a first one that has no room.
+    """
+    for shown in range(len(words), 0, -1):
+        if len(text := " · ".join(words[:shown]) + left_out(len(words) - shown)) <= width:
+            return text
+    rest = left_out(len(words) - 1)
+    return one_line(words[0], max(1, width - len(rest))) + rest if words else ""
+
+
+def left_out(words: int) -> str:
+    """What stands behind some words where so many more found no room."""
+    return f" +{words}" if words > 0 else ""
 
 
 def age_words(seconds: float) -> str:
@@ -181,17 +189,11 @@ def where(line: Line, other: RunSummary | None, width: int) -> str:
 
 
 def other_of(line: Line, lines: Sequence[Line], marked: RunSummary | None) -> RunSummary | None:
-    """The run that this one is held against: the marked one, else of those before it the last of the same model and
-    dataset that went well, the last of these, the last.
-    """
+    """The run that this one is held against: the marked one, else an older one."""
     if marked is not None and marked.name != line.summary.name:
         return marked
-    plan = line.summary.plan
-    older = [(one, one.summary.plan) for one in lines[lines.index(line) + 1 :] if one.summary.plan is not None]
-    alike = [one for one, its in older if plan is not None and its is not None and kin_of(its) == kin_of(plan)]
-    sound = [one for one in alike if one.state not in BAD]
-    found = next(iter([*sound, *alike, *(one for one, _ in older)]), None)
-    return found.summary if found is not None else None
+    against = held_against(lines).get(line.summary.name)
+    return against.summary if against is not None else None
 
 
 def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Content:
@@ -254,7 +256,7 @@ def _against(plan: Plan, name: str, other: Plan, width: int, height: int) -> lis
         elif len(lines) < max(1, height - 1):
             lines.append(one_line(word, width))
         else:
-            lines[-1] += f" · {left} more (d)"
+            lines[-1] += f" · {left} more (=)"
             break
     return [head, *(Content(line) for line in lines)][:height]
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.listing import RunList, RunSummary
 from loratui.runs.outcome import Outcome, OutcomeTail
 from loratui.runs.verdict import Ruin
-from loratui.tui.home.differences import KIN, Kin, kin_of, setting_words, varying
+from loratui.tui.home.differences import KIN, Kin, differences, kin_of, setting_words, varying
 from loratui.tui.training.history import loss_glimpse
 
 GLIMPSE_POINTS = 16
 FIRST_RUNS = 40
 """How many are read at the first look: what a screen can show; the rest follows at the next."""
 NO_OUTCOME = Outcome()
+BAD = ("failed", "lost", "diverged", "spoilt")
+THE_SAME = "the same"
+"""Said of a run that was set as the one that it is held against."""
 LOOK_BYTES = 64 << 20
 """Events read at one look, over all runs: of longer histories the figures come a look later."""
 
@@ -41,6 +45,27 @@ class Line:
         return self.summary.state
 
 
+def held_against(lines: Sequence[Line]) -> dict[str, Line]:
+    """For each run's name the one that it is held against: of those before it the last of the same model and dataset
+    that went well, the last of these, the last. lines: the newest first.
+    """
+    against: dict[str, Line] = {}
+    sound: dict[Kin, Line] = {}
+    alike: dict[Kin, Line] = {}
+    last: Line | None = None
+    for line in reversed(lines):
+        plan = line.summary.plan
+        kin = kin_of(plan) if plan is not None else None
+        found = (sound.get(kin) or alike.get(kin) or last) if kin is not None else last
+        if found is not None:
+            against[line.summary.name] = found
+        if kin is not None:
+            last = alike[kin] = line
+            if line.state not in BAD:
+                sound[kin] = line
+    return against
+
+
 @dataclass(frozen=True)
 class Look:
     """The runs as they were at one look. varying: for each kin, the plan keys that have not the same value in all of
@@ -53,9 +78,29 @@ class Look:
     more: bool = False
 
     def sets_apart(self, line: Line) -> list[str]:
-        """What sets a run apart: from its kin its settings, from all others what makes it none of them."""
+        """What sets a run apart: from its kin its settings, from all others what makes it none of them; of the only
+        one, what it is made of.
+        """
         plan = line.summary.plan
-        return setting_words(plan, self.varying.get(kin_of(plan), ()) or KIN) if plan is not None else []
+        if plan is None:
+            return []
+        if line.summary.name in self._repeats:
+            return [THE_SAME]
+        alone = sum(one.summary.plan is not None for one in self.lines) < 2
+        return setting_words(plan, KIN if alone else self.varying.get(kin_of(plan), ()))
+
+    @cached_property
+    def _repeats(self) -> frozenset[str]:
+        """Names of the runs that were set the same as the ones that they are held against."""
+        against = held_against(self.lines)
+        return frozenset(line.summary.name for line in self.lines if self._repeated(line, against))
+
+    def _repeated(self, line: Line, against: Mapping[str, Line]) -> bool:
+        plan, older = line.summary.plan, against.get(line.summary.name)
+        its = older.summary.plan if older is not None else None
+        if plan is None or its is None or kin_of(plan) != kin_of(its):
+            return False
+        return not differences(its, plan)
 
 
 def taken_away(run: Run) -> tuple[str, ...]:

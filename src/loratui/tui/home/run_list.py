@@ -106,13 +106,17 @@ class RunList(Vertical):
         if not had:  # it has no size before it was painted once
             self.call_after_refresh(self.draw)
         from loratui.tui.common.run_names import told_apart
-        from loratui.tui.home.lines import heading, name_cells, row
+        from loratui.tui.home.lines import heading, left_out, name_cells, row
 
         width = max(48, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]
         longest = max(map(len, names))
         alone, differences = len(names) == 1, [look.sets_apart(line) for line in look.lines]
-        apart = 0 if alone else max((len(words[0]) + 2 for words in differences if words), default=0)
+        apart = (
+            0
+            if alone
+            else max((len(words[0] + left_out(len(words) - 1)) + 2 for words in differences if words), default=0)
+        )
         self.query_one("#columns", Static).update(Content(heading(width, longest, apart, alone=alone)))
         shorts = told_apart([one_line(name) for name in names], name_cells(width, longest, apart))
         contents = [

@@ -54,12 +54,12 @@ class HomeScreen(StepScreen):
     EXPLANATION = "Everything that was trained here, and the ways on."
     MEMORY = False
     HELP_TEXT = (
-        "Above are the ways on: the draft as you left it, a new one (the draft is kept aside), the demo. ← → and enter "
-        "take one; ↓ goes to the runs.\n\n"
+        "Above are the ways on: the draft as you left it, a new one (the draft is kept aside), the demo. ↑ from the "
+        "first run leads to them; there ← → and enter take one, and ↓ goes back to the runs.\n\n"
         "Runs live in directories of their own and go on without this program. A run that is lost, stopped or failed "
         "can be resumed from its last whole checkpoint; a finished one answers in the playground, and can be trained "
         "for more epochs or anew. Held-out is the least loss on rows that were not trained on: the lower, the better, "
-        "among runs of the same rows. Beside it stands what is not set the same in all runs.\n\n"
+        "among runs of the same rows. Beside it stands what is not the same in all; = shows what +3 leaves out.\n\n"
         "An experiment (V) is values of a plan tried against each other; each of its trials is a run of the list."
     )
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,7 +9,7 @@ from textual.content import Content
 from loratui.format import one_line
 from loratui.runs.times import IN_ALL
 from loratui.tui.training.record import RunRecord
-from loratui.tui.training.run_state import PARTS_SHOWN, facts
+from loratui.tui.training.run_state import PARTS_SHOWN, PEAK, PREDICTED, facts
 
 LABEL, NARROW_LABEL = 14, 12
 NARROW = 34
@@ -21,7 +21,7 @@ Figure = tuple[str, str, str]
 PAIRS = (
     ((IN_ALL, IN_ALL), ("checkpoint", "saved")),
     (("loss", "loss"), ("smoothed", "smoothed")),
-    (("peak memory", "peak"), ("predicted", "est.")),
+    ((PEAK, "peak"), (PREDICTED, "est.")),
     (("speed", "tokens/s"), ("tokens", "tokens")),
     (("learning rate", "rate"), ("gradient norm", "norm")),
     (("exact match", "exact"), ("accuracy", "accuracy")),
@@ -55,14 +55,29 @@ def _folded(figures: Sequence[Figure], pairs: int, width: int) -> list[Content]:
         if line is not None:
             shared[left] = line
             gone.add(right)
-    return [shared.get(figure[0]) or _line(figure, width) for figure in figures if figure[0] not in gone]
+    compared = any(name == PEAK and note and _has_room(note, value, width) for name, value, note in figures)
+    lines = []
+    for name, value, note in figures:
+        if name not in gone:
+            said = "" if compared and name == PREDICTED else note  # once is enough
+            lines.append(shared.get(name) or _line((name, value, said), width))
+    return lines
+
+
+def _label(width: int) -> int:
+    """Columns of the names."""
+    return LABEL if width >= NARROW else NARROW_LABEL
+
+
+def _has_room(note: str, value: str, width: int) -> bool:
+    return _label(width) + len(value) + 1 + len(note) <= width
 
 
 def _line(figure: Figure, width: int) -> Content:
     name, value, note = figure
-    label = LABEL if width >= NARROW else NARROW_LABEL
+    label = _label(width)
     name = one_line(name if width >= NARROW else NARROW_NAMES.get(name, name), label - 1)  # a part's may be long
-    shown = note if label + len(value) + 1 + len(note) <= width else ""
+    shown = note if _has_room(note, value, width) else ""
     return Content.assemble((f"{name:<{label}}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
 
 

@@ -25,6 +25,7 @@ class LogScreen(ModalScreen[None]):
     """Read when it is opened and at `r`; nothing is written to the terminal while it only stands there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Close", key_display="esc", tooltip="End the search, or close the log"),
         Binding("L,q", "dismiss", "Close", show=False),
         *bindings("log"),
     ]
@@ -88,15 +89,12 @@ class LogScreen(ModalScreen[None]):
     def _search_done(self) -> None:
         self.query_one("#lines").focus()
 
-    def action_dismiss_search(self) -> None:
-        """Show every line again."""
+    def action_leave(self) -> None:
+        """End the search, with every line shown again; without one, close."""
         search = self.query_one("#search", Input)
+        if not search.has_class("-open"):
+            self.dismiss()
+            return
         search.value = ""
         search.remove_class("-open")
         self.query_one("#lines").focus()
-
-    def key_escape(self) -> None:
-        if self.query_one("#search").has_class("-open"):
-            self.action_dismiss_search()
-        else:
-            self.dismiss()

@@ -16,6 +16,7 @@ from loratui.tui.frame.step import TALL
 from loratui.tui.keys import RUN
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.run_state import finding_lines, finished_words, fix_line, spoilt
+from loratui.tui.wizard.draft import STEPS
 
 MARGIN = 4
 """Columns beside the lines."""
@@ -23,6 +24,11 @@ SPARED_ROWS = 18
 """What a low screen needs for all but the news: its curves have a few rows then."""
 HOME = ("^r", "Home")
 """A key with what it does."""
+MAKES = "merges, exports or serves it"
+RECIPE = str(STEPS.index("recipe") + 1)
+"""The key of the recipe, which keeps the plan of the draft's run."""
+ANOTHER = ("changes a value for the next", "changes a value")
+"""What one does there, and that in fewer words."""
 
 
 def rows_for_news(height: int, *, wide: bool) -> tuple[int, int, int]:
@@ -53,7 +59,7 @@ def news(followed: Followed, width: int, rows: int = 3, most: int = 6, *, drafte
         lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
         return lines
     if isinstance(ended, Finished):
-        words, ways = finished_words(ended, record), _ways_of(followed)
+        words, ways = finished_words(ended, record), _ways_of(followed, width, drafted=drafted)
         if rows_of([Content(f"✓ {words}."), Content(f"  {ways.plain}")], width) > rows:
             ways = _keyed((RUN["ask"], "asks it"))
         whole = f"Finished: {words}"
@@ -118,11 +124,14 @@ def _keyed(*ways: tuple[str, str]) -> Content:
     return Content("   ").join(Content.assemble((key, "bold $footer-key-foreground"), f" {does}") for key, does in ways)
 
 
-def _ways_of(followed: Followed) -> Content:
-    """The ways on from a finished run."""
+def _ways_of(followed: Followed, width: int, *, drafted: bool) -> Content:
+    """The ways on from a finished run; of the draft's own also how another is trained with another value."""
     whole = followed.plan is not None and followed.plan.method.kind == "full"
-    makes = "exports or serves it" if whole else "merges, exports or serves it"
-    return _keyed((RUN["ask"], "asks it"), (RUN["take_away"], makes), HOME)
+    ask, makes = (RUN["ask"], "asks it"), (RUN["take_away"], "exports or serves it" if whole else MAKES)
+    if not drafted:
+        return _keyed(ask, makes, HOME)
+    ways = [_keyed(ask, makes, (RECIPE, changes), HOME) for changes in ANOTHER]
+    return next((one for one in ways if len(one) + 2 <= width - MARGIN), ways[-1])
 
 
 def _stopped_words(ended: Stopped) -> str:

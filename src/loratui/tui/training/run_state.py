@@ -156,6 +156,9 @@ def _part_row(part: PartLoss, otherwise: str = "") -> tuple[str, str, str]:
     return (f" {one_line(part.name, 11)}", loss_text(part.loss), note)
 
 
+PEAK, PREDICTED = "peak memory", "predicted"
+
+
 def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHOWN) -> list[tuple[str, str, str]]:
     """The newest figures: name, value, and a note; names and values in their order on the screen. parts: lines that the
     parts of a mix take at most.
@@ -171,7 +174,7 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     rows.append(("held out", loss_text(newest.loss if newest else None), note))
     rows += part_rows(newest, parts)
     if record.evals and (exact := exact_match_words(record.evals[-1])):
-        rows.append(("exact match", exact, f"step {record.evals[-1].step}"))
+        rows.append(("exact match", exact, _of_all_held_out(record)))
     accuracy = step.token_accuracy
     rows.append(("accuracy", f"{accuracy:.1%}" if accuracy is not None else "–", "of tokens"))
     rows += preference_rows(step, record.evals)
@@ -185,10 +188,9 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     rows.append(("gradient norm", f"{step.grad_norm:.3g}" if step.grad_norm is not None else "–", ""))
     rows.append(("speed", f"{step.tokens_per_second:,.0f}" if step.tokens_per_second else "–", "tokens/s"))
     rows.append(("tokens", count(step.tokens) if step.tokens else "–", ""))
-    rows.append(("peak memory", size(record.memory_peak) if record.memory_peak else "–", ""))
-    rows.append(
-        ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
-    )
+    of_predicted, of_it = _compared(record.memory_peak, predicted_bytes)
+    rows.append((PEAK, size(record.memory_peak) if record.memory_peak else "–", of_predicted))
+    rows.append((PREDICTED, size(predicted_bytes) if predicted_bytes else "–", of_it))
     if record.first_time and record.last_time > record.first_time:
         rows.append((IN_ALL, duration(record.worked_seconds), "with loading"))
     if record.paused_seconds >= 1:
@@ -198,10 +200,20 @@ def facts(record: RunRecord, predicted_bytes: int | None, parts: int = PARTS_SHO
     return rows
 
 
-def _compared(measured: int, predicted: int | None) -> str:
+def _of_all_held_out(record: RunRecord) -> str:
+    """How many rows are held out, where answers are generated for some of them alone; else the step."""
+    newest = record.evals[-1]
+    held_out = record.data.eval_examples if record.data is not None else newest.rows
+    return f"of {held_out:,} held out" if held_out > newest.generated > 0 else f"step {newest.step}"
+
+
+def _compared(measured: int, predicted: int | None) -> tuple[str, str]:
+    """What the measured peak is to the predicted one: said of the measured, and of the predicted."""
     if not measured or not predicted:
-        return ""
-    return f"peak {size(above)} above" if (above := measured - predicted) > 0 else f"peak {measured / predicted:.0%}"
+        return "", ""
+    if (above := measured - predicted) > 0:
+        return f"{size(above)} above the predicted", f"peak {size(above)} above"
+    return f"{measured / predicted:.0%} of the predicted", f"{measured / predicted:.0%} of it"
 
 
 def finding_lines(followed: Followed, most: int = 2) -> list[Content]:

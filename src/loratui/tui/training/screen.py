@@ -63,7 +63,9 @@ class TrainingScreen(StepScreen):
         "that "
         "rise while the line falls mean that the rows are being learnt by heart.\n\n"
         'Two times: "steps in" counts the training itself, from its first step to its last with the evaluations and '
-        'checkpoints between them; "in all" counts loading and writing the result too, but no pause.'
+        'checkpoints between them; "in all" counts loading and writing the result too, but no pause. Exact match is '
+        "that of a few of the held-out rows (100% of 8 rows), the held-out loss that of all. Peak memory is what was "
+        'measured, predicted what was foretold of it; "82% of it": the peak is 82% of the predicted.'
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *run_bindings(),

@@ -15,9 +15,9 @@ from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
-from loratui.tui.wizard.draft import Draft, step_to_open
+from loratui.tui.wizard.draft import Draft, same_choices, step_to_open
 from loratui.tui.wizard.draft_file import OtherDraft
-from loratui.tui.wizard.mixing import parts_now
+from loratui.tui.wizard.mixing import chosen_words, parts_now
 from loratui.tui.wizard.state import WizardState
 
 if TYPE_CHECKING:
@@ -351,11 +351,14 @@ class BackgroundLoading(App[None]):
 
     def take_up(self, other: OtherDraft, *, where_left: bool = False) -> None:
         """Go on with a draft that was kept aside. where_left: at the step where it was left."""
+        present = self.state.draft
         if not self.state.file.take_up(other, where_left=where_left):
             self._tell_not_kept()
             return
         self.state.plan.forget_changes()
-        self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
+        kept = any(same_choices(one.draft, present) for one in self.state.file.others())
+        before = f"Kept aside: {chosen_words(present)}." if kept else "No draft is kept aside for it."
+        self.notify(harmless(f"Taken up: {chosen_words(other.draft)}. {before}"), markup=False, timeout=6)
         self.look_up_all()
         if where_left:
             self.open_step(step_to_open(self.state.draft))

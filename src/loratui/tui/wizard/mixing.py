@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+from loratui.format import one_line
+from loratui.paths import home_short
 from loratui.tui.wizard.draft import Draft
 
 PARTS = "dataset.parts"
@@ -60,3 +63,9 @@ def short_parts(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         key: field.get_default(call_default_factory=True) for key, field in fields.items() if not field.is_required()
     }
     return [{key: value for key, value in part.items() if value != defaults.get(key)} for part in parts]
+
+
+def chosen_words(draft: Draft) -> str:
+    """Model and dataset of a draft, by their last names."""
+    model, dataset = (PurePath(home_short(path)).name or path for path in (draft.model, dataset_named(draft)))
+    return one_line(f"{model or 'no model yet'} on {dataset or 'no dataset yet'}", 80)
