@@ -16,8 +16,8 @@ LONGEST_SHOWN = 20_000
 def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> list[Content]:
     """What it is, what came of its making (told), why it cannot be made, where it goes, its command, and its file.
 
-    width: columns of the box. narrow: the words are longer than the box, so that a reason why not and what is copied come
-    first.
+    width: columns of the box. narrow: the words are longer than the box, so that the reason why not and what is
+    copied come first.
     """
     ways = [
         line
