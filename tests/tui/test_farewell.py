@@ -11,7 +11,7 @@ import pytest
 from pictured import until
 from recorded_run import record_run
 
-from loratui.runs.directory import Run
+from loratui.runs.directory import MERGE_NOTE, Run
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.farewell import farewell
@@ -41,16 +41,34 @@ def test_each_end_says_where_its_result_lies_and_how_one_comes_back(home: Path) 
     states = ("running", "finished", "stopped", "failed")
     runs = {state: recorded(home, f"the-{state}", state, ended=now) for state in states}
     told = {state: farewell([str(run.path)], now - 60) for state, run in runs.items()}
-    assert told["running"] == "the-running goes on. Watch it with: loratui attach the-running"
-    place = runs["finished"].adapter_path
-    assert told["finished"] == (
-        f"the-finished is finished: its adapter is in {place}. Come back with: loratui attach the-finished"
-    )
+    assert told["running"] == "the-running goes on. Watch it with:\n  loratui attach the-running"
+    assert told["finished"].splitlines() == [
+        "the-finished is finished. Its adapter is in:",
+        f"  {runs['finished'].adapter_path}",
+        "Come back with:",
+        "  loratui attach the-finished",
+    ]
     for state in ("stopped", "failed"):
-        place = runs[state].checkpoints_path / "checkpoint-50"
-        assert told[state] == (f"the-{state} is {state}: step 50 is in {place}. Go on with: loratui resume the-{state}")
+        assert told[state].splitlines() == [
+            f"the-{state} is {state}. Step 50 is in:",
+            f"  {runs[state].checkpoints_path / 'checkpoint-50'}",
+            "Go on with:",
+            f"  loratui resume the-{state}",
+        ]
     both = farewell([str(runs["finished"].path), str(runs["running"].path), str(runs["finished"].path)], now - 60)
-    assert both.splitlines() == [told["finished"], told["running"]]
+    assert both == f"{told['finished']}\n{told['running']}"
+
+
+def test_the_merged_model_of_a_finished_run_is_named_beside_its_adapter(home: Path) -> None:
+    now = time.time()
+    run = recorded(home, "merged", "finished", ended=now)
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"")
+    alone = farewell([str(run.path)], now - 60).splitlines()
+    run.merged_path.mkdir()
+    (run.merged_path / "config.json").write_text("{}")
+    (run.merged_path / MERGE_NOTE).write_text("{}")
+    told = farewell([str(run.path)], now - 60).splitlines()
+    assert told == [*alone[:2], "Merged into its base, it is in:", f"  {run.merged_path}", *alone[2:]]
 
 
 def test_nothing_is_said_where_nothing_was_made_or_all_was_over_before(home: Path) -> None:
@@ -70,7 +88,7 @@ async def test_q_leaves_the_words_for_the_terminal(home: Path, screen: str) -> N
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "^q Quit")
         await pilot.press("ctrl+q")
-    assert app.farewell == "here goes on. Watch it with: loratui attach here"
+    assert app.farewell == "here goes on. Watch it with:\n  loratui attach here"
 
 
 async def test_a_run_that_was_resumed_from_home_is_met(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,20 @@ async def test_a_thing_that_cannot_be_made_says_so_in_whole_words(stopped: Run) 
         assert "cannot be made" in text
 
 
+async def test_why_a_thing_cannot_be_made_stands_first_and_what_was_said_of_it_goes_with_the_cursor(
+    run: Run,  # noqa: F811
+) -> None:
+    """The reason was the last line of the box, and cut; "GGUF cannot be made yet" stood below six other things."""
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "gguf")
+        text = await until(pilot, "▲ Its tools are not here")
+        assert text.index("▲ Its tools are not here") < text.index("where "), text
+        await pilot.press("enter")
+        await until(pilot, "GGUF cannot be made yet")
+        await pilot.press("down")
+        await until(pilot, lambda: "cannot be made yet" not in shown(pilot.app))
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(3600.0, r"\d s of about 1 h 00 min  Merged: "), (0.6, r"\d s, the last time 1 s  Merged: ")]
 )

@@ -36,6 +36,28 @@ async def test_a_wrong_path_leaves_the_chosen_model_as_it_is(
         assert app.state.model.found is not None and "is chosen." in " ".join(screen_text(app).split())
 
 
+async def test_a_models_folder_in_the_working_directory_is_listed_and_chosen_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lay in the folder of the start and was not listed: "Nothing matches." """
+    here = tmp_path / "here"
+    for name in ("little-model", "broken"):
+        model_folder(here / name)
+    (here / "broken" / "config.json").write_text("{")
+    (here / "no-model").mkdir()
+    monkeypatch.chdir(here)
+    app = wizard(tmp_path, screen="model", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "○ little-model")
+        assert "FOLDERS" in text and "no-model" not in text and "broken" not in text
+        await pilot.press(*"little", "enter")
+        await until(pilot, lambda: app.state.draft.model == str(here / "little-model"))
+        await until(pilot, "little-model is chosen.")
+        await pilot.press("escape")
+        app.choose_model("little-model")
+        await until(pilot, lambda: app.state.model.found is not None and app.state.model.found.id == "little-model")
+
+
 async def test_without_a_chosen_model_a_wrong_path_says_why(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="model", chosen=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -43,6 +65,8 @@ async def test_without_a_chosen_model_a_wrong_path_says_why(tmp_path: Path) -> N
         await pilot.press(*str(tmp_path / "wrong"), "enter")
         text = await until(pilot, "such folder.")
         assert "stays chosen" not in text
+        bar = await until(pilot, "Not known without the model. Choose another.")
+        assert "no such model" not in bar, "one reason stands on the screen: the one above"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

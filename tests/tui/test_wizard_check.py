@@ -8,6 +8,7 @@ import pytest
 from pictured import until
 from wizard import screen_text, wizard
 
+from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.wizard.check import Check, found_words, progress_words, rows_cut
 
 RESULT = {
@@ -84,9 +85,18 @@ async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.check.now.progress)
         await until(pilot, "esc stops it")
+        await pilot.press("t")
+        browser = app.screen.query_one(RowBrowser)
+        await until(pilot, lambda: browser.as_tokens)
+        await pilot.press("escape")  # what is open is left first
+        await until(pilot, lambda: not browser.as_tokens)
+        assert not app.state.check.now.stopped and app.state.check.now.progress
         await pilot.press("escape")
         await until(pilot, "stopped")
         assert app.state.check.now.result is None
+        browser.action_tokens()
+        assert "r checks again" in str(browser.border_title), "its tokens do not come with a check that is not done"
+        browser.action_tokens()
         await pilot.press("r")
         await until(pilot, lambda: app.state.check.now.result is not None or app.state.check.now.problem)
         assert app.state.check.now.problem == "" and app.state.dataset.facts().exact

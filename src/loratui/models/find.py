@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from loratui.core.errors import ModelError
@@ -12,6 +14,9 @@ from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
 from loratui.models.shapes import learn, refusal
 from loratui.paths import demo_model_path, is_folder, is_there, without_tilde
+
+MOST_HERE = 12
+"""Model folders of the working directory that are listed."""
 
 
 def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
@@ -76,6 +81,22 @@ def list_models() -> list[FoundModel]:
     cached = list_cached()
     names = {model.id for model in cached}
     return [*found, *cached, *(model for model in entries() if model.id not in names)]
+
+
+def models_here() -> list[FoundModel]:
+    """The models whose folders lie directly in the working directory, by name, MOST_HERE at most; what cannot be read
+    is passed over. Their ids are whole paths, so that they are the same from anywhere.
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir() if not entry.name.startswith("."))
+    except OSError:
+        return []
+    folders = [Path(name).absolute() for name in names if is_there(Path(name, "config.json"))]
+    found: list[FoundModel] = []
+    for folder in folders[:MOST_HERE]:
+        with suppress(ModelError):  # a config.json of something else
+            found.append(_local(str(folder), folder))
+    return found
 
 
 def looks_like_hub_id(id: str) -> bool:

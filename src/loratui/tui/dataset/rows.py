@@ -160,12 +160,13 @@ class RowBrowser(VerticalScroll):
         width, height = self.content_size.width or self.size.width - 8, self.content_size.height
         beside = self.app.size.width >= BESIDE_WIDTH
         if self.as_tokens:
-            rendered = self.app.state.check.now.rows.get(row.index)
-            wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
+            check = self.app.state.check.now
+            rendered = check.rows.get(row.index)
+            coming = ": the check was stopped, r checks again" if check.stopped else ": its tokens come with the check"
+            wait = coming if rendered is None else ", as the trainer receives it"
             self.border_title = Content(f"row {row.index + 1:,}{of_part(row)}{line}{wait}")
             text.styles.text_wrap = "wrap"
             text.update(row_content(row, width, beside=beside) if rendered is None else token_content(rendered))
-            check = self.app.state.check.now
             if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
                 self._asked |= {(check.key, one.index) for one in self.rows}
                 self.app.render_rows([one.index for one in self.rows])

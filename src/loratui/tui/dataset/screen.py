@@ -48,7 +48,9 @@ class DatasetScreen(TypedPathScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("dataset"),
         Binding("enter", "next", show=False, tooltip="Go on with this dataset"),
-        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
+        Binding(
+            "escape", "cancel", "Stop the check", show=False, tooltip="Leave the path or the tokens, else stop checking"
+        ),
     ]
 
     def body(self) -> ComposeResult:
@@ -332,7 +334,8 @@ class DatasetScreen(TypedPathScreen):
             return bool(self._ledger())
         dataset = self.app.state.dataset
         if action == "cancel":
-            return self.query_one("#path").has_focus or bool(self.app.state.check.now.progress)
+            opened = self.query_one("#path").has_focus or self.query_one(RowBrowser).as_tokens
+            return opened or bool(self.app.state.check.now.progress)
         if action == "problems":
             return self.app.state.check.faulty
         if action == "demo":  # no letter that slipped in takes other rows than those that were chosen
@@ -354,10 +357,12 @@ class DatasetScreen(TypedPathScreen):
         self.app.check_dataset(again=True)
 
     def action_cancel(self) -> None:
-        """Leave the path; else stop checking."""
+        """Leave the path, or the tokens; else stop checking."""
         if self.path_field.written_in:
             if self.path_field.put_back():
                 self.say("The path stays as it was." if self.path_field.value else "No path was taken.")
             self.set_focus(self.query_one("#row"))
+        elif (browser := self.query_one(RowBrowser)).as_tokens:
+            browser.action_tokens()
         else:
             self.app.stop_check()

@@ -298,7 +298,7 @@ class HeadroomBar(Static):
         if not state.draft.model:
             return "Choose a model to see what training it takes."
         if state.model.problem:
-            return f"Not known: there is no such model. {self._another(2, 'model')}"
+            return f"Not known without the model. {self._another(2, 'model')}"
         if state.dataset.problem:
             return f"Not known: the dataset cannot be read. {self._another(3, 'dataset')}"
         if state.plan.problem:

@@ -53,6 +53,12 @@ def unlisted_words(typed: str) -> str:
     return "Not in the list. enter looks for it as a folder's path or a hub id." if looks else ""
 
 
+def _name(model: FoundModel) -> str:
+    """A folder of the working directory by its own name, as one types it; another model by its id."""
+    here = model.kind == "folder" and PurePath(model.id).parent == Path.cwd()
+    return PurePath(model.id).name if here else home_short(model.id)
+
+
 class ModelScreen(StepScreen):
     """A list of models with parameters, size on disk, and whether full, LoRA and QLoRA training fit."""
 
@@ -115,10 +121,10 @@ class ModelScreen(StepScreen):
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
     def _list(self) -> None:
-        from loratui.models.find import list_models
+        from loratui.models.find import list_models, models_here
         from loratui.runs.used_models import used_models
 
-        self.app.call_from_thread(self._take_list, list_models(), used_models())
+        self.app.call_from_thread(self._take_list, [*models_here(), *list_models()], used_models())
 
     def _take_list(self, models: list[FoundModel], used: list[UsedModel]) -> None:
         self.used = {one.model.id: one.name for one in used}
@@ -178,7 +184,7 @@ class ModelScreen(StepScreen):
         chosen = item.key == self._chosen_key
         name = Content.assemble(
             ("● " if chosen else "○ ", "bold" if chosen else ""),
-            (one_line(self.used.get(model.id) or home_short(model.id), 100), "bold" if chosen else ""),
+            (one_line(self.used.get(model.id) or _name(model), 100), "bold" if chosen else ""),
         )
         disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
         return columns(
@@ -264,7 +270,8 @@ class ModelScreen(StepScreen):
             self.say("")
 
     def _say_chosen(self, key: str) -> None:
-        self.say(f"{one_line(key, 60)} is chosen. enter or ^n goes on.", "done")
+        name = _name(self.found[key]) if key in self.found else key
+        self.say(f"{one_line(name, 60)} is chosen. enter or ^n goes on.", "done")
 
     def on_screen_suspend(self) -> None:
         if not isinstance(self.app.screen, ModalScreen):  # what is typed on the next visit begins anew

@@ -16,7 +16,8 @@ LONGEST_SHOWN = 20_000
 def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> list[Content]:
     """What it is, what came of its making (told), why it cannot be made, where it goes, its command, and its file.
 
-    width: columns of the box. narrow: the words are longer than the box, so that what is copied comes first.
+    width: columns of the box. narrow: the words are longer than the box, so that the reason why not and what is
+    copied come first.
     """
     ways = [
         line
@@ -25,14 +26,16 @@ def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> 
         for line in labelled(label, text, width)
     ]
     parts: list[Content] = []
+    problem = [Content(f"▲ {harmless(output.problem)}").stylize("$warning")] if output.problem else []
     if narrow:
+        parts += [*problem, Content("")] if problem else []
         parts += [told, Content("")] if told is not None else []
         parts += [*ways, Content("")] if ways else []
     parts.append(Content(output.what))
     if told is not None and not narrow:
         parts += [Content(""), told]
-    if output.problem:
-        parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
+    if problem and not narrow:
+        parts += [Content(""), *problem]
     if output.notes:
         parts += [
             *([] if told is not None or narrow else [Content("")]),

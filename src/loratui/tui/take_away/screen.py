@@ -83,6 +83,8 @@ class TakeAwayScreen(StepScreen):
         """The list as it stands: what is the same is not painted again."""
         self._first = 0
         """First line shown of what is told about the thing under the cursor."""
+        self._at = ""
+        """Key of the thing that the cursor was on."""
 
     def body(self) -> ComposeResult:
         with Container(id="both"):
@@ -174,6 +176,10 @@ class TakeAwayScreen(StepScreen):
 
     @on(OptionList.OptionHighlighted)
     def _moved(self) -> None:
+        key = self.chosen.key if self.chosen is not None else ""
+        if self._at and key != self._at and not self._telling:
+            self.say("")  # it was said of another thing
+        self._at = key
         self._first = 0
         self._show_about()
         self.refresh_bindings()
