@@ -218,3 +218,49 @@ def test_how_many_rows_are_right_is_one_sentence_with_the_judged_side_first() ->
         "adapter: 3 of 3 · base: 1 of 3 answers right."
     )
     assert right_line(document(sides, ITEMS, ["rouge1"], Rules())) == ""
+
+
+def test_a_figure_that_no_answer_of_one_word_can_reach_does_not_apply() -> None:
+    """A model that had all rows right read `BLEU 0.0`, `ROUGE-2 0.0 %`, and that more rows would tell them."""
+    pytest.importorskip("sacrebleu")
+    items = [Item(row, "Capital?", text, True) for row, text in enumerate(["Lima.", "Oslo.", "Nairobi."] * 5)]
+    base, right = outcomes(*["the capital of it is We, and so on"] * 15), outcomes(*[item.expected for item in items])
+    names = ["exact_match", "rouge1", "rouge2", "bleu", "chrf"]
+    found = document([Side("base", "base", base), Side("run", "run", right)], items, names, Rules())
+    for side in found["sides"]:
+        for name, why in (
+            ("rouge2", "written answers of one word have no pairs of words."),
+            ("bleu", "no written answer has four words or signs in a row."),
+        ):
+            assert side["figures"][name] == {"value": None, "low": None, "high": None, "rows": 0, "why_none": why}
+    assert found["sides"][1]["figures"]["rouge1"]["value"] == 1
+    assert {one["measure"] for one in found["differences"]} == {"exact_match", "rouge1", "chrf"}
+    assert "ROUGE-2" not in (told := "\n".join(brief_verdict_lines(found))) and "BLEU" not in told
+    lines = table(found, width=80)
+    assert any(line.split() == ["BLEU", *["does", "not", "apply"] * 2] for line in lines), lines
+    assert "ROUGE-2 does not apply: written answers of one word have no pairs of words." in lines
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_of_rows_of_which_some_are_long_enough_the_figures_are_told() -> None:
+    """ROUGE-2 of those rows alone; BLEU, whose words add up over all rows, of all."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    items = [*ITEMS, Item(3, "q", "Lima.", True)]
+    found = document([Side("run", "run", outcomes(*ANSWERS, "Lima."))], items, ["rouge2", "bleu"], Rules())
+    told = found["sides"][0]["figures"]
+    assert told["rouge2"]["value"] == pytest.approx(value("rouge2", ITEMS, outcomes(*ANSWERS)))
+    assert (told["rouge2"]["rows"], told["bleu"]["rows"]) == (3, 4)
+    whole = sacrebleu.metrics.BLEU().corpus_score([*ANSWERS, "Lima."], [[*WRITTEN, "Lima."]]).score
+    assert told["bleu"]["value"] == pytest.approx(whole)
+    assert not any("does not apply" in line for line in table(found))
+
+
+def test_a_part_of_words_alone_has_no_bleu_beside_one_of_sentences() -> None:
+    pytest.importorskip("sacrebleu")
+    items = [
+        Item(row, "q", text, True, part="long" if row < 5 else "short")
+        for row, text in enumerate([WRITTEN[0]] * 5 + ["Lima."] * 5)
+    ]
+    found = document([Side("run", "run", outcomes(*[item.expected for item in items]))], items, ["bleu"], Rules())
+    figures_of = {one["part"]: one["sides"][0]["figures"]["bleu"] for one in found["parts"]}
+    assert figures_of["long"]["value"] == pytest.approx(100) and figures_of["short"]["value"] is None

@@ -139,7 +139,38 @@ async def test_the_unit_is_explained_where_it_stands_until_it_was_read(
             assert "nats a token" in verdict and (TERMS["nats"].line in verdict) == new
             await pilot.press("f1")
             await until(pilot, "Two runs compared: help")
-            words = " ".join(str(app.screen.query_one("#words").render()).split())
-            assert TERMS["nats"].line in words
+            assert TERMS["nats"].line in " ".join(str(app.screen.query_one("#words").render()).split())
             await pilot.press("escape", "escape")
             await until(pilot, lambda: app.screen.name == "runs")
+
+
+async def test_a_sentence_over_the_first_steps_says_that_the_end_is_not_shown(home: Path) -> None:
+    """It called one run better while its line lay above the other's, in a chart of four rows over two empty ones."""
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(CompareScreen(*short_and_long(home)))
+        text = await until(pilot, "The chart shows the first 20 of 400 steps: Z shows the end.")
+        lines = text.splitlines()
+        assert lines[22].lstrip().startswith("╰"), text
+        assert app.screen.query_one("#compared", Chart).size.height >= 8
+        await pilot.press("Z")
+        await until(pilot, lambda: "The chart shows the first" not in shown(app))
+        await pilot.press("z")
+        await until(pilot, "The chart shows the first 20 of 400 steps")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_whose_colour_is_whose_stays_while_one_scrolls(home: Path, size: tuple[int, int]) -> None:
+    values = {"training.learning_rate": 0.001, "training.epochs": 2.0, "lora.alpha": 9, "training.seed": 3}
+    values |= {"training.warmup_steps": 9, "lora.dropout": 0.1, "training.weight_decay": 0.1, "saving.keep": 1}
+    other = record_run(home, "other", state="finished", steps=50, total=50, values=values)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(CompareScreen(short_and_long(home)[0], other))
+        await until(pilot, "Best held-out")
+        scroll = app.screen.query_one(VerticalScroll)
+        await pilot.press("end")
+        await until(pilot, lambda: scroll.scroll_y == scroll.max_scroll_y)
+        assert scroll.max_scroll_y > 0 or size[1] > 24
+        text = shown(app)
+        assert "━━ short" in text and "━━ other" in text, text

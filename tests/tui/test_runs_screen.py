@@ -194,7 +194,7 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
         assert "Rate used, highest → last" in text and "0.25 → 0.25" in text, (
             "what the steps had, whatever the plans say"
         )
-        assert "━━ second" in text and "━━ first" in text and "best held-out" in text
+        assert "━━ second" in text and "━━ first" in text and "Best held-out" in text
 
 
 async def test_two_runs_with_the_same_losses_are_said_to_have_them(home: Path) -> None:
@@ -233,7 +233,7 @@ async def test_compared_runs_are_followed_and_judged(home: Path) -> None:
             file.write(encode(make("eval", BEGAN + 51, step=143, loss=0.0101, rows=40, best=True)) + "\n")
         await until(pilot, "first is better held out so far: 0.0101 nats a token")
         text = " ".join(shown(app).replace("│", "").split())
-        assert "They differ in Rank." in text and "step 143" in text and "best held-out 0.0101" in text, text
+        assert "They differ in Rank." in text and "step 143" in text and "0.0101 at step 143" in text, text
 
 
 async def test_what_differs_stands_in_columns(home: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from loratui.evaluation.measures import Numbers
-from loratui.evaluation.scoring import Item
+from loratui.evaluation.measures import CORPUS, Numbers
+from loratui.evaluation.scoring import Item, corpus_applies
 
 Figures = dict[str, Numbers]
 """By measure, [rows, columns]."""
@@ -27,6 +27,14 @@ def rows_by_part(
         at = np.array([number for number, item in enumerate(items) if item.part == part])
         found[part] = (
             len(at),
-            {side: {name: rows[at] for name, rows in figures.items()} for side, figures in numbers.items()},
+            {
+                side: {name: _own(name, rows[at], [items[one] for one in at]) for name, rows in figures.items()}
+                for side, figures in numbers.items()
+            },
         )
     return found
+
+
+def _own(name: str, rows: Numbers, items: Sequence[Item]) -> Numbers:
+    """The figures of a part; none where those of a corpus do not apply to it."""
+    return np.full_like(rows, np.nan) if name in CORPUS and not corpus_applies(name, items) else rows

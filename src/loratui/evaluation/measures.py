@@ -38,6 +38,8 @@ class Measure:
     least: float = 0.0
     logarithm: Callable[[Numbers], Numbers] | None = None
     """Of a figure that is exp of another: that other. Its interval is exp of the other's."""
+    too_short: str = ""
+    """Of a figure that counts words: why it does not apply where every written answer has too few of them."""
 
     @property
     def most(self) -> float:
@@ -85,6 +87,14 @@ def sacrebleu_metric(kind: str) -> Any:
     return BLEU() if kind == "bleu" else CHRF()
 
 
+TOO_SHORT = {
+    "rouge1": "no written answer has a word of letters a to z or digits.",
+    "rouge2": "written answers of one word have no pairs of words.",
+    "rougeL": "no written answer has a word of letters a to z or digits.",
+    "bleu": "no written answer has four words or signs in a row.",
+}
+
+
 def _measures() -> dict[str, Measure]:
     shares = (
         ("exact_match", "exact match"),
@@ -98,9 +108,9 @@ def _measures() -> dict[str, Measure]:
         ("rouge2", "ROUGE-2"),
         ("rougeL", "ROUGE-L"),
     )
-    found = [Measure(name, title, "share", 1, ratio) for name, title in shares]
+    found = [Measure(name, title, "share", 1, ratio, too_short=TOO_SHORT.get(name, "")) for name, title in shares]
     found += [
-        Measure("bleu", "BLEU", "points", 1, _corpus("bleu"), mean=False),
+        Measure("bleu", "BLEU", "points", 1, _corpus("bleu"), mean=False, too_short=TOO_SHORT["bleu"]),
         Measure("chrf", "chrF", "points", 1, _corpus("chrf"), mean=False),
         Measure("loss", "loss", "number", -1, ratio, mean=False),
         Measure("perplexity", "perplexity", "number", -1, _perplexity, mean=False, least=1.0, logarithm=ratio),

@@ -108,9 +108,12 @@ def _number(value: float | None) -> float:
 def _figures(numbers: Mapping[str, Numbers]) -> Document:
     found = {}
     for name, rows in numbers.items():
-        one = interval(measure_of(name), rows)
+        measure = measure_of(name)
+        one = interval(measure, rows)
         if one.rows:
             found[name] = interval_document(one)
+        elif measure.too_short:
+            found[name] = {**interval_document(one), "why_none": measure.too_short}
     return found
 
 
@@ -196,14 +199,24 @@ def table(found: Document, *, width: int = 80, failed: int = 3) -> list[str]:
 
 
 def figure_lines(found: Document, *, width: int) -> list[str]:
-    """Every side's figures with their intervals."""
+    """Every side's figures with their intervals, and why one does not apply."""
     names = list(dict.fromkeys(name for side in found["sides"] for name in side["figures"]))
     measures = {name: measure_of(name) for name in _ordered(names)}
     sides = [
         (side["title"], {name: figure_cell(one, measures[name].unit) for name, one in side["figures"].items()})
         for side in found["sides"]
     ]
-    return grid({name: one.title for name, one in measures.items()}, sides, width=width)
+    lines = grid({name: one.title for name, one in measures.items()}, sides, width=width)
+    return [*lines, *none_lines(found)]
+
+
+def none_lines(found: Document) -> list[str]:
+    """Which figures do not apply to these rows, and why not."""
+    why = {
+        name: one["why_none"] for side in found["sides"] for name, one in side["figures"].items() if "why_none" in one
+    }
+    lines = [f"{measure_of(name).title} does not apply: {sentence}" for name, sentence in why.items()]
+    return [*lines, ""] if lines else []
 
 
 def _ordered(names: Sequence[str]) -> list[str]:
@@ -326,7 +339,9 @@ def grid(
 
 
 def figure_cell(figure: Document, unit: Unit) -> str:
-    """A figure with its interval, where it has one."""
+    """A figure with its interval, where it has one; or that it does not apply."""
+    if figure.get("why_none"):
+        return "does not apply"
     sign = " %" if unit == "share" else ""
     if figure["low"] is None:
         return shown(figure["value"], unit) + sign

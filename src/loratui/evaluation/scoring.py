@@ -20,6 +20,8 @@ from loratui.evaluation.measures import CORPUS, HEALTH, ROUGE, MissingLibraryErr
 
 REPEATED_SHARE = 0.5
 """An answer repeats itself where more than this share of its pieces was there before."""
+ROUGE_WORDS = {"rouge1": 1, "rouge2": 2, "rougeL": 1}
+"""Words that a written answer must have for each."""
 PIECE_WORDS, PIECE_CHARACTERS, FEWEST_PIECES = 4, 12, 12
 
 
@@ -165,7 +167,7 @@ def _judges(rules: Rules) -> Mapping[str, Judge]:
             lambda answer, expected: None if parsed_json(expected) is None else float(parsed_json(answer) is not None)
         ),
         "json_fields": wanting(_json_fields),
-        **{name: wanting(partial(rouge, name)) for name in ROUGE},
+        **{name: wanting(partial(_rouge_where_it_applies, name)) for name in ROUGE},
         "empty": lambda given, item: float(not given.text.strip()),
         "unfinished": lambda given, item: float(given.ended_by != "stop token"),
         "repeats": lambda given, item: float(repeats(given.text)),
@@ -239,6 +241,12 @@ def rouge(name: str, answer: str, expected: str) -> float:
     return float(_all_rouge(expected, answer)[name].fmeasure)
 
 
+def _rouge_where_it_applies(name: str, answer: str, expected: str) -> float | None:
+    """None where the written answer has too few words: no answer could then have more than 0."""
+    words = len(_rouge()._tokenizer.tokenize(expected))
+    return rouge(name, answer, expected) if words >= ROUGE_WORDS[name] else None
+
+
 @lru_cache(maxsize=4096)
 def _all_rouge(expected: str, answer: str) -> Any:
     return _rouge().score(expected, answer)
@@ -249,7 +257,7 @@ def _corpus(name: str, items: Sequence[Item], outcomes: Sequence[Outcome]) -> Nu
     metric: Any = sacrebleu_metric(name)
     answers = [one.text for outcome in outcomes for one in outcome.answers]
     written = [item.expected for item, outcome in zip(items, outcomes, strict=True) for _ in outcome.answers]
-    if not answers:
+    if not answers or not corpus_applies(name, items):
         return _rows([None] * len(items), 1)
     counts = iter(np.array(metric._extract_corpus_statistics(answers, [written]), dtype=np.float64))
     found: list[Numbers | None] = []
@@ -258,6 +266,16 @@ def _corpus(name: str, items: Sequence[Item], outcomes: Sequence[Outcome]) -> Nu
         found.append(np.sum(mine, axis=0) if mine and item.expected else None)
     columns = next((len(one) for one in found if one is not None), 1)
     return _rows([None if one is None else one.tolist() for one in found], columns)
+
+
+def corpus_applies(name: str, items: Sequence[Item]) -> bool:
+    """Whether the figure of these rows can be more than 0: BLEU needs four words or signs in a row, in one of the
+    written answers at least. MissingLibraryError where sacrebleu is not installed.
+    """
+    if name != "bleu":
+        return True
+    metric = sacrebleu_metric(name)
+    return any(len(metric._preprocess_segment(item.expected).split()) >= metric.max_ngram_order for item in items)
 
 
 def _choice(name: str, item: Item, outcome: Outcome) -> tuple[float, float] | None:

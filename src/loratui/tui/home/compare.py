@@ -53,8 +53,10 @@ class CompareScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     CompareScreen #verdict { height: auto; margin: 0 0 1 0; }
     CompareScreen #compared { height: 1fr; min-height: 4; }
-    CompareScreen VerticalScroll { height: auto; max-height: 50%; }
+    CompareScreen #legend { text-wrap: nowrap; text-overflow: ellipsis; }
+    CompareScreen VerticalScroll { height: auto; max-height: 40%; }
     CompareScreen.-short #verdict { margin: 0; }
+    CompareScreen.-short VerticalScroll { max-height: 5; }
     """
 
     def __init__(self, first: Run, second: Run) -> None:
@@ -63,6 +65,7 @@ class CompareScreen(ModalScreen[None]):
         self._read_once = self._reading = False
         self._explained: tuple[Term, ...] = ()
         """The word of the verdict that is explained below it, new to this person."""
+        self._verdict = ""
         self._since = 0.0
         self._log: bool | None = None
         self._zoomed: bool | None = None
@@ -74,8 +77,8 @@ class CompareScreen(ModalScreen[None]):
             panel.border_subtitle = Content("esc closes")
             yield Static(Content("Reading the runs …").stylize("$text-muted"), id="verdict")
             yield Chart("loss, smoothed", id="compared")
+            yield Static(id="legend")
             with VerticalScroll():
-                yield Static(id="legend")
                 yield Static(id="differences")
 
     def on_mount(self) -> None:
@@ -102,13 +105,21 @@ class CompareScreen(ModalScreen[None]):
                     self._explained = tuple(term for term in new if term.word in verdict)[:1]
                     self._since = time.monotonic()
                 self._read_once = True
-                lines = [Content(verdict), *(term_line(term, "$text-muted") for term in self._explained)]
-                self.query_one("#verdict", Static).update(Content("\n").join(lines))
+                self._verdict = verdict
                 self._show()
         finally:
             self._reading = False
 
     def _show(self) -> None:
+        told = [Content(self._verdict), *(term_line(term, "$text-muted") for term in self._explained)]
+        if self.zoomed:
+            keys = [str(one.key_display) for one in bindings("compare") if one.action == "zoom(-1)"]
+            told.append(
+                Content(
+                    f"The chart shows the first {self._end:,.0f} of {self._whole:,.0f} steps: {keys[0]} shows the end."
+                )
+            )
+        self.query_one("#verdict", Static).update(Content("\n").join(told))
         first, second = self._followed
         self.query_one("#compared", Chart).show(
             Picture(
@@ -189,7 +200,11 @@ class CompareScreen(ModalScreen[None]):
         if first.plan is None or second.plan is None:
             return Content(one_line(first.problem or second.problem, 300)).stylize("$error")
         keys = differences(first.plan, second.plan)
-        rows = [*used_rates(first, second), *((label_of(key), one, other) for key, one, other in keys)]
+        rows = [
+            *_held_out(first, second),
+            *used_rates(first, second),
+            *((label_of(key), one, other) for key, one, other in keys),
+        ]
         cells = [(key, one_line(one, VALUE_CELLS), one_line(other, VALUE_CELLS)) for key, one, other in rows]
         if not cells:
             return Content("Their plans are the same.").stylize("$text-muted")
@@ -259,17 +274,24 @@ def same_words(first: RunRecord, second: RunRecord) -> str:
 
 
 def _legend(followed: Followed, color: str) -> Content:
-    record = followed.record
-    best = record.best_eval
-    parts = [f"step {record.step.step:,}" if record.step else "no step yet"]
-    if record.last_loss is not None:
-        parts.append(f"loss {loss_text(record.last_loss)}, smoothed {loss_text(record.smoothed_loss)}")
-    if best is not None and best.loss is not None:
-        parts.append(f"best held-out {loss_text(best.loss)} at step {best.step:,}")
+    """Whose colour it is, and how far that run is."""
+    step = followed.record.step.step if followed.record.step else 0
     return Content.assemble(
         ("━━ ", color),
         (one_line(followed.run.name, 50), "bold"),
         "  ",
         state_words(followed.status.state),
-        (f"  {', '.join(parts)}", "$text-muted"),
+        (f"  step {step:,}" if step else "  no step yet", "$text-muted"),
     )
+
+
+def _held_out(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
+    """The newest losses and the best held-out ones, side by side."""
+    losses, bests = [], []
+    for record in (first.record, second.record):
+        best = record.best_eval
+        told = record.last_loss is not None
+        losses.append(f"{loss_text(record.last_loss)}, {loss_text(record.smoothed_loss)}" if told else "none yet")
+        measured = best is not None and best.loss is not None
+        bests.append(f"{loss_text(best.loss)} at step {best.step:,}" if best is not None and measured else "none yet")
+    return [("Best held-out", bests[0], bests[1]), ("Loss, smoothed", losses[0], losses[1])]
