@@ -12,6 +12,7 @@ from recorded_run import record_run
 from loratui.runs.directory import Run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.take_away.outputs import outputs_of
+from loratui.tui.training.follow import Followed
 
 
 @pytest.fixture
@@ -67,3 +68,11 @@ def test_its_checkpoint_is_among_what_can_be_taken(home: Path) -> None:
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_config.json").write_text("{}")
     assert "checkpoint" not in {thing.key for thing in outputs_of(run)}, "the result is there"
+
+
+def test_a_run_that_home_lists_is_known_to_have_a_checkpoint_before_its_history_is_read(home: Path) -> None:
+    """A key pressed at once was told that it had made nothing to take."""
+    run = record_run(home, state="stopped", checkpoint=True)
+    assert Followed(run, status=run.status(), looked=True).has_checkpoint
+    bare = record_run(home, "bare", state="stopped")
+    assert not Followed(bare, status=bare.status(), looked=True).has_checkpoint

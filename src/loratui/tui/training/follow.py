@@ -75,6 +75,8 @@ class Followed:
         self._unreadable_before = 0
         self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
+        if self.looked:  # by whoever lists the run: what it has made is known as well
+            self._look_for_checkpoints()
 
     @property
     def to_the_point(self) -> list[Finding]:
