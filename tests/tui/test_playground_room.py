@@ -260,3 +260,37 @@ async def test_growing_answers_take_the_panels_room_bit_by_bit(run: Run) -> None
         assert len(grown) <= 5 and grown == sorted(grown) and heights[-1] == 0, heights
         await pilot.press("escape")
         await until(pilot, "■ stopped")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=str)
+async def test_the_frame_of_the_rows_names_enter_only_where_it_takes_one(run: Run, size: tuple[int, int]) -> None:
+    """It did while the focus was in the prompt, where enter asks."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "esc leads from the prompt to them · ^l takes the next")
+        assert "enter takes it" not in shown(app) and app.screen.query_one(PromptArea).has_focus
+        await pilot.press("escape")
+        await until(pilot, "enter takes it into the prompt · ^l the next")
+        assert app.screen.query_one(Rows).has_focus
+        await pilot.press("enter")
+        await until(pilot, "esc leads from the prompt to them")
+
+
+async def test_the_newest_score_stays_in_the_frame_of_the_rows(run: Run) -> None:
+    """Once its panel was closed nothing said how many were right."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "2 held-out rows and their written answers")
+        await pilot.press("ctrl+g")
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("enter")
+        await until(pilot, "answers right.")
+        await pilot.press("escape")
+        await until(pilot, "2 held-out rows · scored: base 0, adapter 2 of 2 rows")
+        await pilot.press("escape", "end", "enter")
+        await until(pilot, "Held-out row 2 of 2. enter asks it.")
+        assert "scored: base 0, adapter 2 of 2 rows" in shown(app)
