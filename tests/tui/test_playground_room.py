@@ -9,12 +9,14 @@ from pictured import shown, until
 from test_playground_screen import answers, home, run
 
 from loratui.core.generation import GenerationSettings
+from loratui.core.glossary import TERMS
 from loratui.core.plan import DatasetSection, Plan
 from loratui.runs.directory import Run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.playground import held_out
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.beneath import Asked, Beneath, Rows, how_lines
+from loratui.tui.playground.evaluation import EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.screen import PlaygroundScreen
 from loratui.tui.wizard.draft import Draft
@@ -260,3 +262,57 @@ async def test_growing_answers_take_the_panels_room_bit_by_bit(run: Run) -> None
         assert len(grown) <= 5 and grown == sorted(grown) and heights[-1] == 0, heights
         await pilot.press("escape")
         await until(pilot, "■ stopped")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=str)
+async def test_the_frame_of_the_rows_names_enter_only_where_it_takes_one(run: Run, size: tuple[int, int]) -> None:
+    """It did while the focus was in the prompt, where enter asks."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "esc leads from the prompt to them · ^l takes the next")
+        assert "enter takes it" not in shown(app) and app.screen.query_one(PromptArea).has_focus
+        await pilot.press("escape")
+        await until(pilot, "enter takes it into the prompt · ^l the next")
+        assert app.screen.query_one(Rows).has_focus
+        await pilot.press("enter")
+        await until(pilot, "esc leads from the prompt to them")
+
+
+async def test_the_newest_score_stays_in_the_frame_of_the_rows(run: Run) -> None:
+    """Once its panel was closed nothing said how many were right."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "2 held-out rows and their written answers")
+        await pilot.press("ctrl+g")
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("enter")
+        await until(pilot, "answers right.")
+        await pilot.press("escape")
+        await until(pilot, "2 held-out rows · scored: base 0, adapter 2 of 2 rows")
+        await pilot.press("escape", "end", "enter")
+        await until(pilot, "Held-out row 2 of 2. enter asks it.")
+        assert "scored: base 0, adapter 2 of 2 rows" in shown(app)
+
+
+async def test_a_score_explains_its_figures_and_breaks_no_line_before_a_lone_number(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        words = "better by 100.0 points, 95 % between 63.9 and 100.0, on 16 rows"
+        side = {"title": "base", "figures": {"exact_match": {"value": 1.0, "low": 0.6, "high": 1.0, "rows": 16}}}
+        sides = [{**side, "name": "base"}, {**side, "name": "run", "title": "run"}]
+        line = {"against": "base", "measure": "exact_match", "told": "better", "rows_needed": None, "words": words}
+        document = {"rows": 16, "judged": "run", "sides": sides, "differences": [line], "failed": [], "folder": "/f"}
+        await app.push_screen(EvaluationScreen(document))
+        text = await until(pilot, "  exact match     better by 100.0 points")
+        told = [one.strip(" │╮╯╭╰─") for one in text.splitlines()]
+        assert "100.0" not in told, text
+        await pilot.press("question_mark")
+        await until(pilot, "Score: help")
+        explained = " ".join(str(app.screen.query_one("#words").render()).split())
+        for word in ("chrF", "BLEU", "perplexity", "95 % between"):
+            assert TERMS[word].line in explained, word

@@ -22,7 +22,7 @@ def test_every_word_is_explained_in_one_line_of_a_narrow_terminal() -> None:
     for word, term in TERMS.items():
         assert len(f"{word}  {term.line}") <= WIDEST, term
         assert term.line.endswith((".", "?")) and set(term.keys) <= set(fields()), term
-    assert set(WORDS) == {*SCREEN_CLASSES, TakeAwayScreen.STEP, "compare"}
+    assert set(WORDS) == {*SCREEN_CLASSES, TakeAwayScreen.STEP, "compare", "score"}
     assert {word for words in WORDS.values() for word in words} <= set(TERMS)
     assert [term.word for term in terms_of("lora.r")] == ["rank"]
 
@@ -150,7 +150,7 @@ async def test_the_palette_explains_a_word(tmp_path: Path, typed: str, word: str
 @pytest.mark.parametrize("typed", ["glossary", "words"])
 async def test_the_palette_lists_all_words(tmp_path: Path, typed: str) -> None:
     app = wizard(tmp_path, screen="machine")
-    async with app.run_test(size=(120, 80)) as pilot:
+    async with app.run_test(size=(120, 100)) as pilot:
         await settled(pilot)
         await palette(pilot, typed, "Words")
         assert isinstance(app.screen, WordsScreen)

@@ -272,15 +272,28 @@ def verdict_lines(found: Document) -> list[str]:
 
 def right_line(found: Document) -> str:
     """How many rows each side has right, the judged one first; empty where rows are not right or wrong."""
+    told = [f"{title}: {right} of {rows:,}" for _, title, right, rows in reversed(_rights(found))]
+    return f"{' · '.join(told)} answers right." if told else ""
+
+
+def score_words(found: Document) -> str:
+    """`scored: base 0, adapter 16 of 16 rows`; empty where rows are not right or wrong."""
+    rights = _rights(found)
+    told = ", ".join(f"{name} {right}" for name, _, right, _ in rights)
+    return f"scored: {told} of {found['rows']:,} rows" if told else ""
+
+
+def _rights(found: Document) -> list[tuple[str, str, str, int]]:
+    """Of each side its name and title, how many rows are right, and of how many."""
     named = [next((name for name in RIGHT if name in side["figures"]), "") for side in found["sides"]]
     if not all(named) or len(set(named)) > 1:
-        return ""
+        return []
     told = []
-    for side in reversed(found["sides"]):
+    for side in found["sides"]:
         figure = side["figures"][named[0]]
         right = round((figure["value"] or 0) * figure["rows"], 1)
-        told.append(f"{side['title']}: {right:,g} of {figure['rows']:,}")
-    return f"{' · '.join(told)} answers right."
+        told.append((side["name"], side["title"], f"{right:,g}", figure["rows"]))
+    return told
 
 
 def brief_verdict_lines(found: Document) -> list[str]:

@@ -57,8 +57,21 @@ class Lines(OptionList):
         Binding("k", "cursor_up", show=False),
     ]
 
+    way_here, works_here = "", ""
+    """What the frame says: how one gets here, and which keys work once one is here."""
+
     def on_resize(self) -> None:
         self.draw()
+
+    def on_focus(self) -> None:
+        self.border_subtitle = Content(self.works_here)
+
+    def on_blur(self) -> None:
+        self.border_subtitle = Content(self.way_here)
+
+    def tell_keys(self) -> None:
+        """Enter is named only while it works here: in the prompt it asks."""
+        self.border_subtitle = Content(self.works_here if self.has_focus else self.way_here)
 
     def draw(self) -> None:
         """Fill in what is known."""
@@ -87,6 +100,7 @@ class Rows(Lines):
         self._rows: Sequence[Question] = ()
         self.why_none = ""
         """Why there is nothing to choose; empty: there is, or it is not known yet."""
+        self._scored = ""
         self.say("")
 
     def say(self, why: str) -> None:
@@ -94,24 +108,39 @@ class Rows(Lines):
         self._rows, self.why_none = (), why
         self.can_focus = False  # enter would do nothing on it
         self.clear_options()
-        self.border_title = Content("held-out rows")
-        self.border_subtitle = Content("^l reads them")
+        self._entitle()
+        self.way_here = self.works_here = "^l reads them"
+        self.tell_keys()
         if why:
             self.add_option(Option(Content(one_line(why, 200)).stylize("$text-muted"), disabled=True))
-            self.border_subtitle = ""
+            self.way_here = self.works_here = ""
+            self.tell_keys()
 
     def leave_unread(self) -> None:
         """Say that reading them takes a while, and how they are read nevertheless."""
         self.say("Not read unasked: they lie in large files, or on the hub.")
-        self.border_subtitle = Content("^l reads them")
+        self.way_here = self.works_here = "^l reads them"
+        self.tell_keys()
 
     def show(self, rows: Sequence[Question]) -> None:
         """These rows can be chosen."""
         if rows is not self._rows:
             self._rows, self.can_focus, self.why_none = rows, bool(rows), ""
-            self.border_title = Content(f"{len(rows):,} held-out rows and their written answers")
-            self.border_subtitle = Content("enter takes it into the prompt · ^l the next")
+            self._entitle()
+            self.way_here = "esc leads from the prompt to them · ^l takes the next"
+            self.works_here = "enter takes it into the prompt · ^l the next"
+            self.tell_keys()
             self.draw()
+
+    def scored(self, words: str) -> None:
+        """Keep the newest score in the frame; empty: there is none of what is asked now."""
+        self._scored = words
+        self._entitle()
+
+    def _entitle(self) -> None:
+        rows = f"{len(self._rows):,} held-out rows" if self._rows else "held-out rows"
+        answers = " and their written answers" if self._rows else ""
+        self.border_title = Content(f"{rows} · {self._scored}" if self._scored else f"{rows}{answers}")
 
     def draw(self) -> None:
         width = self.scrollable_content_region.width - 2
@@ -151,7 +180,8 @@ class Asked(Lines):
         super().__init__(id="asked-before", markup=False)
         self._said: list[Said] = []
         self.border_title = Content("asked before, the newest first")
-        self.border_subtitle = Content("enter takes it into the prompt again")
+        self.way_here, self.works_here = "tab leads to them", "enter takes it into the prompt again"
+        self.tell_keys()
 
     @property
     def many(self) -> int:
@@ -284,6 +314,7 @@ class Beneath(Horizontal):
     def forget(self) -> None:
         """Another run is asked."""
         self.asked.forget()
+        self.rows.scored("")
         self.rows.say("")
         self.choose()
 

@@ -24,7 +24,7 @@ from loratui.evaluation.report import Document, brief_verdict_lines, figure_line
 from loratui.format import duration, harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
-from loratui.tui.common.text import hanging
+from loratui.tui.common.text import hanging, in_column
 from loratui.tui.playground.held_out import LONGEST, difference
 from loratui.tui.playground.session import Session
 from loratui.workers.protocol import Answered, Failed
@@ -37,6 +37,10 @@ WIDEST = 96
 """Columns of a panel at most, as the style sheet has it."""
 AROUND = 7
 """Columns of the panel that are border, padding and scrollbar."""
+KEPT_FREE = 2
+"""Columns that sentences keep off the scrollbar."""
+NAME_CELLS = 18
+"""Columns of a measure's name, with the space after it, before what is said of it."""
 
 
 def read_document(path: str) -> Document:
@@ -114,6 +118,8 @@ async def evaluate(
 class EvaluationScreen(ModalScreen[None]):
     """Every side's figures, and how the judged one stands to each other one."""
 
+    HEADING = "Score"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "failed", "Failed rows", priority=True),
         Binding("escape,q", "leave", "Close", key_display="esc"),
@@ -124,7 +130,7 @@ class EvaluationScreen(ModalScreen[None]):
     """
 
     def __init__(self, document: Document) -> None:
-        super().__init__(classes="panel-over")
+        super().__init__(name="score", classes="panel-over")
         self._document = document
 
     def compose(self) -> ComposeResult:
@@ -148,8 +154,8 @@ class EvaluationScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
         right = right_line(self._document)
-        lines = hanging(right, width) + [""] * bool(right)
-        lines += [line for told in brief_verdict_lines(self._document) for line in hanging(told, width)]
+        lines = hanging(right, width - KEPT_FREE) + [""] * bool(right)
+        lines += [line for told in brief_verdict_lines(self._document) for line in _columned(told, width - KEPT_FREE)]
         if not self._document["failed"] and not right:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
         lines += figure_lines(self._document, width=width) + part_lines(self._document, width=width)
@@ -166,6 +172,17 @@ class EvaluationScreen(ModalScreen[None]):
     def action_leave(self) -> None:
         """Close."""
         self.dismiss(None)
+
+
+def _columned(line: str, width: int) -> list[str]:
+    """A measure and what is said of it in a column of its own; any other line as it is, cut at blanks."""
+    name, colon, told = line.partition(": ")
+    if not colon or not name.startswith("  ") or len(name) >= NAME_CELLS:
+        return hanging(line, width)
+    if NAME_CELLS + len(told) > width and ", 95 %" in told:  # its range stays whole
+        far, _, between = told.partition(", ")
+        return [*in_column(name, f"{far},", width, NAME_CELLS), *in_column("", between, width, NAME_CELLS)]
+    return in_column(name, told, width, NAME_CELLS)
 
 
 class FailedRowsScreen(ModalScreen[None]):

@@ -10,6 +10,7 @@ from textual.content import Content
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
+from loratui.evaluation.report import score_words
 from loratui.tui.playground.answers import Answers, ExpectedLine, RoomChanged
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.beneath import Asked, Beneath, Rows
@@ -111,7 +112,11 @@ class RowsScreen(RunBehindScreen):
                     document = await evaluate(self.session, self.answers.sides, count, self.settings, self._tell_score)
         if document is not None:
             self.say("")
+            words = score_words(document)
+            self.beneath.rows.scored(words)
             await self.app.push_screen_wait(EvaluationScreen(document))
+            if words and not self.beneath.has_class("-shown"):
+                self.say(f"{words[0].upper()}{words[1:]}.")
 
     def _tell_score(self, sentence: str, *, again: bool = False) -> None:
         """How far the score is; the passing time leaves a notice alone that came meanwhile."""

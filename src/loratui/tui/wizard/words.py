@@ -66,6 +66,10 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     ),
     "runs": ("held out", "loss", "nats"),
     "compare": ("nats", "held out", "loss"),
+    "score": (
+        *("95 % between", "exact match", "ROUGE", "BLEU", "chrF", "loss", "perplexity"),
+        *("token accuracy", "stop token"),
+    ),
     "take-away": ("merge", "GGUF"),
 }
 """The words that stand on each screen, those that one stumbles over first in front."""
