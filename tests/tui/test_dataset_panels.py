@@ -256,10 +256,11 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
 
 
 def test_bars_beyond_the_limit_are_told_apart() -> None:
-    drawn = histogram([0, 100, 200, 300, 400, 700], [0, 60, 20, 8, 2], 300, 612, 50, 3)
+    drawn = histogram([0, 100, 200, 300, 400, 700], [0, 60, 20, 8, 2], 300, 140, 612, 50, 3)
     lines = drawn.plain.split("\n")
     assert len(lines) == 4 and len({len(line) for line in lines[:3]}) == 1
     assert "▲ 300" in lines[3] and lines[3].endswith("612 tokens"), "the axis ends in the longest row"
+    assert lines[3].startswith("140 "), "and begins in the shortest one: it began in the edge of an empty bin"
     beyond = [span for span in drawn.spans if span.style == "$warning"]
     assert beyond and all(drawn.plain[span.start : span.end].strip(" ▁▂▃▄▅▆▇█┊") == "" for span in beyond)
-    assert histogram([0, 1], [0], 10, 0, 40, 3).plain == "no rows"
+    assert histogram([0, 1], [0], 10, 0, 0, 40, 3).plain == "no rows"

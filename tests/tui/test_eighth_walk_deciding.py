@@ -48,8 +48,8 @@ async def test_a_path_that_no_model_of_the_list_has_is_looked_for(tmp_path: Path
 async def test_a_folder_here_that_is_typed_by_its_name_is_told_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ "Nothing matches." stood there of it."""
-    model_folder(tmp_path / "my-own")
+    """ "Nothing matches." stood there of it. (Those with a config.json are in the list.)"""
+    (tmp_path / "my-own").mkdir()
     monkeypatch.chdir(tmp_path)
     app = wizard(tmp_path, screen="model")
     async with app.run_test(size=SMALL) as pilot:

@@ -16,6 +16,7 @@ from loratui.runs.directory import MERGE_NOTE, Run
 from loratui.runs.merges import measured_merge
 from loratui.runs.origin import sign
 from loratui.tui.app import LoratuiApp
+from loratui.tui.take_away.outputs import outputs_of
 
 
 @pytest.fixture
@@ -82,6 +83,19 @@ async def test_a_thing_that_cannot_be_made_says_so_in_whole_words(stopped: Run) 
         await pilot.press("x")
         text = await until(pilot, "▲ SkyPilot task")
         assert "cannot be made" in text
+
+
+def test_the_merged_models_box_shows_the_card_of_its_own_folder(run: Run) -> None:  # noqa: F811
+    """It showed the adapter's."""
+    (run.adapter_path / "README.md").write_text("# The adapter's card\n")
+    before = {output.key: output.shows for output in outputs_of(run)}
+    title, text = before["merge"]
+    assert "as it would be written now" in title and ", merged\n" in text, "what will lie there"
+    run.merged_path.mkdir()
+    (run.merged_path / "README.md").write_text("---\nlicense: mit\n---\n\n# The merged card\n")
+    after = {output.key: output.shows for output in outputs_of(run)}
+    assert "in its folder" in after["merge"][0] and after["merge"][1].strip() == "# The merged card"
+    assert after["result"][1].strip() == before["result"][1].strip() == "# The adapter's card"
 
 
 async def test_why_a_thing_cannot_be_made_stands_first_and_what_was_said_of_it_goes_with_the_cursor(

@@ -43,11 +43,11 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
     room = max(20, width - LABEL - (len(basis) + 2 if basis else 0) - len(beyond) - 2)
     if found is not None:
         edges, counts = tuple(found["histogram"]["edges"]), tuple(found["histogram"]["counts"])
-        longest = int(found["tokens"]["max"])
+        shortest, longest = int(found["tokens"]["min"]), int(found["tokens"]["max"])
     else:
         edges, counts = _bins(proposal.data.lengths, min(BINS, room))
-        longest = proposal.data.longest
-    drawn = histogram(edges, counts, limit, longest, room, height).split("\n", allow_blank=True)
+        shortest, longest = proposal.data.lengths[0], proposal.data.longest
+    drawn = histogram(edges, counts, limit, shortest, longest, room, height).split("\n", allow_blank=True)
     lines = [
         Content.assemble((f"{'lengths' if not number else '':<{LABEL}}", "$text-muted"), line)
         for number, line in enumerate(drawn)

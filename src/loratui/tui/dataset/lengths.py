@@ -82,6 +82,7 @@ class LengthsScreen(ModalScreen[int]):
                 bars["edges"],
                 bars["counts"],
                 self.now,
+                self.lengths.tokens["min"],
                 self.lengths.tokens["max"],
                 drawn.size.width,
                 5 if self.size.height >= 30 else 3,
@@ -176,19 +177,19 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def histogram(
-    edges: Sequence[int], counts: Sequence[int], limit: int, longest: int, width: int, height: int
+    edges: Sequence[int], counts: Sequence[int], limit: int, shortest: int, longest: int, width: int, height: int
 ) -> Content:
     """`height` lines of bars and one line of the axis; a line stands at `limit` tokens, and bars beyond it are told
     apart.
 
-    edges: of the bins in tokens, one more than counts. longest: the longest row, in which the axis ends. Empty bins
-    before the first row are left out but for one. A last bin that is far wider than the others gathers the rest: it is
+    edges: of the bins in tokens, one more than counts. shortest, longest: the rows in which the axis begins and ends.
+    Empty bins before the first row are left out. A last bin that is far wider than the others gathers the rest: it is
     drawn as wide as they are.
     """
     if not counts or not any(counts):
         return Content("no rows")
     empty = next(number for number, count in enumerate(counts) if count)
-    edges, counts = edges[max(0, empty - 1) :], counts[max(0, empty - 1) :]
+    edges, counts = edges[empty:], counts[empty:]
     cells = max(1, width // len(counts))
     tallest = max(counts)
     beyond = [edges[number] >= limit > 0 for number in range(len(counts))]
@@ -201,7 +202,7 @@ def histogram(
             drawn = block * cells if block != " " or number != mark else "┊".ljust(cells)
             pieces.append((drawn, "$warning" if cut else "$accent"))
         pieces.append("\n")
-    first, last = f"{edges[0]:,}", f"{longest:,} tokens"
+    first, last = f"{shortest:,}", f"{longest:,} tokens"
     whole = cells * len(counts)
     if mark is None or limit <= 0:
         return Content.assemble(*pieces, (f"{first}{last:>{max(1, whole - len(first))}}", "$text-muted"))

@@ -30,6 +30,21 @@ def file_along(run: Run, *, done: bool) -> Shown:
         return "the model card", f"It cannot be written yet: {error}"
 
 
+def merged_along(run: Run) -> Shown:
+    """The card in the merged model's folder; before the merge what would stand in it. Reads files: for a thread."""
+    title = "the merged model's card"
+    try:
+        return f"{title}, README.md in its folder", _read(read_document(run.merged_path / CARD))
+    except FileNotFoundError:
+        pass
+    except (OSError, LoratuiError) as error:
+        return title, f"It cannot be read: {error}"
+    try:
+        return f"{title}, as it would be written now", _read(model_card(run, merged="The merge writes its proof here."))
+    except (OSError, LoratuiError) as error:
+        return title, f"It cannot be written yet: {error}"
+
+
 def plan_shown(run: Run) -> Shown:
     """The plan of a run, as its file has it."""
     try:

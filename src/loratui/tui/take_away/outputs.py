@@ -24,7 +24,7 @@ from loratui.paths import demo_model_path, home_short
 from loratui.runs.directory import Run, step_of
 from loratui.runs.merges import last_merge_seconds
 from loratui.runs.model_card import CARD, result_folder, whose_card
-from loratui.tui.take_away.along import Shown, file_along, plan_shown
+from loratui.tui.take_away.along import Shown, file_along, merged_along, plan_shown
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
@@ -107,7 +107,8 @@ def outputs_of(run: Run) -> list[Output]:
         *_whole(run, plan, done),
         *_elsewhere(run, plan, folder, done),
     ]
-    return [*(replace(output, shows=card) for output in made), *_exports(run, plan)]
+    cards = {"merge": merged_along(run)} if done else {}
+    return [*(replace(output, shows=cards.get(output.key, card)) for output in made), *_exports(run, plan)]
 
 
 def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
