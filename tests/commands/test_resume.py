@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from loratui.paths import demo_model_path
+
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
-def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Loratui, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_and_a_changed_dataset_or_base_is_asked_about(loratui: Loratui, tmp_path: Path) -> None:
+    """A base that was made anew went unnoticed: the run went on, and diverged."""
+    shutil.copytree(demo_model_path(), tmp_path / "base")
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": f"say {n}", "completion": f"it is {n}"}) + "\n" for n in range(12)))
-    loratui("plan", "-m", "demo", "-d", "rows.jsonl", "-o", "plan.toml")
+    loratui("plan", "-m", "./base", "-d", "rows.jsonl", "-o", "plan.toml")
     first = loratui(
         "train",
         "plan.toml",
@@ -41,15 +46,22 @@ def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Lor
 
     with rows.open("a") as file:
         file.write('{"prompt": "say more", "completion": "more"}\n')
+    weights = bytearray((tmp_path / "base" / "model.safetensors").read_bytes())
+    weights[-2] ^= 1
+    (tmp_path / "base" / "model.safetensors").write_bytes(weights)
     asked = loratui("resume", "out", "--extend", "1")
     assert asked.returncode == 1
     assert "dataset's files changed" in asked.stderr and "--yes" in asked.stderr
+    assert "the base model's files changed" in asked.stderr
 
     longer = loratui("resume", "out", "--extend", "1", "--yes")
     assert longer.returncode == 0, longer.stderr
     assert "finished" in longer.stdout
     assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "finished"
     assert (tmp_path / "out" / "plan.1.toml").is_file()
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    told = [event["message"] for event in events if event.get("finding") == "resume-differs"]
+    assert len(told) == 1 and "the base model's files changed" in told[0]
 
 
 def begun(path: Path) -> Path:

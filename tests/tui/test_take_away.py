@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,16 @@ from pictured import shown, until
 from recorded_run import record_run
 
 from hub_standin import Hub
+from loratui.core.plan import Plan
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export import OURS
 from loratui.format import size
+from loratui.paths import demo_model_path
+from loratui.runs.base_files import base_files
 from loratui.runs.directory import Run
+from loratui.runs.fingerprint import plan_values
 from loratui.runs.model_card import MARK
+from loratui.runs.start import create_run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.take_away import screen as take_away
@@ -240,6 +247,44 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
         await until(pilot, "Merged: make it again?")
         await pilot.press("escape")
     assert (run.merged_path / "config.json").is_file(), "what is there is not deleted unasked"
+
+
+async def test_a_merge_onto_a_base_that_is_another_now_says_so_and_another_runs_base_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said "proved" and nothing of the base, and a folder on which another run stood went after a plain question."""
+    changed = "Its base model's files are not those of its training."
+    said = f"{{'output': str(out), 'holds': True, 'proof': 'p', 'base_changed': {changed!r}}}"
+    stand_in(
+        monkeypatch,
+        "import pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); "
+        "(out / 'config.json').write_text('{}'); "
+        f"say_json({said}); messages.ended(0)",
+    )
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        await until(pilot, "✓ Merged, and proved:")
+        assert "▲ Its base model's files are not those of" in shown(pilot.app)
+        await until(pilot, "enter Make again")
+        create_run(with_values(Plan(), {"model.id": str(run.merged_path)}), name="wren")
+        await pilot.press("enter")
+        await until(pilot, "Merged: make it again?")
+        await until(pilot, "▲ The run wren was trained on it")
+        await pilot.press("escape")
+
+
+async def test_what_can_be_merged_says_before_that_its_base_is_another_now(run: Run, tmp_path: Path) -> None:
+    base = shutil.copytree(demo_model_path(), tmp_path / "base")
+    plan = with_values(run.plan(), {"model.id": str(base)})
+    run.plan_path.write_text(plan_to_toml(plan))
+    run.fingerprint_path.write_text(json.dumps({"plan": plan_values(plan), "base": base_files(plan)}))
+    before = next(one for one in outputs_of(run) if one.key == "merge")
+    assert not any(note.startswith("▲") for note in before.notes)
+    (base / "more.safetensors").write_bytes(WEIGHTS)
+    merge = next(one for one in outputs_of(run) if one.key == "merge")
+    assert merge.notes[0].startswith("▲ Its base model's files are not those of its training: more.safetensors")
+    assert not merge.problem, "it can be made all the same"
 
 
 async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_model import write_rows, write_tiny_model
 from tiny_models import make_adapter, make_model
 
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.evaluation.judge_client import Judge
 from loratui.evaluation.scoring import Rules
 from loratui.runs.directory import Run
@@ -85,6 +87,26 @@ def test_a_run_is_measured_as_its_training_measured_it(run: Run) -> None:
     folder = Path(found["folder"])
     assert folder.parent == run.evaluations_path and json.loads((folder / "evaluation.json").read_text()) == found
     assert len(list(folder.glob("*.jsonl"))) == 4
+
+
+def test_a_base_that_is_another_now_is_told_with_the_figures(run: Run, tmp_path: Path) -> None:
+    """Its score was 0, without a word; and the answers of before are not those of this base."""
+    model = shutil.copytree(run.path.parent / "model", tmp_path / "model")
+    other = Run(Path(shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))))
+    other.plan_path.write_text(plan_to_toml(with_values(other.plan(), {"model.id": str(model)})))
+    known = other.fingerprint()
+    assert set(known["base"]) == {"config.json", "model.safetensors"}, "its worker wrote them down"
+    known["plan"]["model.id"] = str(model)
+    other.fingerprint_path.write_text(json.dumps(known))
+    request = EvaluateRequest(str(other.path), limit=2, settings=SHORT, without_base=True)
+    before = evaluate(request)
+    assert before["base_changed"] == ""
+    weights = load_file(model / "model.safetensors")
+    save_file({name: -one for name, one in weights.items()}, model / "model.safetensors", {"format": "pt"})
+    found = evaluate(request)
+    assert "model.safetensors was written on" in found["base_changed"]
+    losses = [one["sides"][-1]["figures"]["loss"]["value"] for one in (before, found)]
+    assert losses[0] != losses[1], "what was answered on the base of before does not count"
 
 
 async def test_the_playground_finds_what_the_command_finds_with_the_models_that_it_holds(run: Run) -> None:

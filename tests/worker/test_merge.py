@@ -12,9 +12,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from loratui.commands.merge import command  # noqa: E402
 from loratui.core.errors import InputError, ModelError, WorkerError  # noqa: E402
+from loratui.core.plan import Plan  # noqa: E402
+from loratui.core.plan_text import with_values  # noqa: E402
 from loratui.paths import demo_model_path  # noqa: E402
+from loratui.runs.base_files import base_files  # noqa: E402
+from loratui.runs.fingerprint import plan_values, versions  # noqa: E402
+from loratui.runs.start import create_run  # noqa: E402
 from loratui.worker import merge as merging  # noqa: E402
 from loratui.worker.merge_proof import Proof  # noqa: E402
 from loratui.workers.target import find_target  # noqa: E402
@@ -81,6 +88,29 @@ def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: 
     ], "who serves it must know where answers end"
 
 
+def test_a_base_that_is_another_now_is_told_beside_the_proof(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The merge onto it held, and said "proved": what it had never been trained on stood nowhere."""
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    base = shutil.copytree(demo_model_path(), tmp_path / "base")
+    run = create_run(with_values(Plan(), {"model.id": str(base), "model.dtype": "fp32"}), name="wren")
+    document = {"plan": plan_values(run.plan()), "base": base_files(run.plan()), "versions": versions()}
+    run.fingerprint_path.write_text(json.dumps(document))
+    shutil.copytree(adapter, run.adapter_path)
+    weights = load_file(base / "model.safetensors")
+    save_file({name: one * 1.01 for name, one in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    changed = find_target("wren").base_changed
+    assert "model.safetensors was written on" in changed
+    given = merging.MergeRequest("wren", str(run.merged_path), as_json=True, device="cpu")
+    assert merging.execute(given) == 0
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert document["holds"] and document["base_changed"] == changed and changed in said.err
+    assert json.loads((run.merged_path / "merge.json").read_text())["base_changed"] == changed
+    assert f"▲ {changed}" in (run.merged_path / "README.md").read_text()
+
+
 def test_a_merge_that_drifts_is_not_kept(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "ROUNDING_SHARE", 0.01)
     with pytest.raises(WorkerError, match="not the adapter's"):
@@ -113,8 +143,6 @@ def test_a_merge_in_sixteen_bits_is_rounded_once_and_holds(adapter: Path, tmp_pa
     proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", dtype)
     assert proof.holds and proof.dtype == dtype and proof.exact_difference is not None and proof.exact_difference < 1e-3
     assert proof.error is not None and 0 < proof.error <= proof.tolerance
-    from safetensors.torch import load_file
-
     kept = load_file(tmp_path / "merged" / "model.safetensors")
     assert {str(one.dtype) for one in kept.values()} == {f"torch.{'bfloat16' if dtype == 'bf16' else 'float16'}"}
 

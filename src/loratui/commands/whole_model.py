@@ -10,6 +10,7 @@ from pathlib import Path
 from loratui.commands.trust import ask_for_load
 from loratui.core.errors import LoratuiError, RunError
 from loratui.paths import without_tilde
+from loratui.runs.base_files import stands_on
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, named_run
 from loratui.runs.result import damage_of, require_undamaged
@@ -54,6 +55,8 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
         say(f"{run.merged_path.name} is damaged ({broken}): it is made anew.", err=True)
     if broken or not run.merged_is_current:
         say(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
+        if run.merged_path.is_dir() and (stands := stands_on(run.merged_path)):
+            say(stands, err=True)
         shutil.rmtree(run.merged_path, ignore_errors=True)
         ask_for_load(find_target(str(run.path)).load, trusted=False)  # the process that merges has nobody to ask
         asyncio.run(_merge(run, dtype))

@@ -11,6 +11,7 @@ from loratui.core.errors import ModelError
 from loratui.files import read_document
 from loratui.format import first_line
 
+INDEX = "model.safetensors.index.json"
 TOKENIZER_LIMIT_BYTES = 256 << 20
 """A tokenizer.json may have a million words; nothing in a model's folder that is JSON is larger."""
 
@@ -95,14 +96,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def weight_names(path: Path, names: set[str]) -> list[str]:
+    """Names of a model's weight files, sorted: those of its index, which may be missing, else those that are there.
+    names: what the folder holds. ModelError where the index cannot be read.
+    """
+    if INDEX in names:
+        index = read_json(path / INDEX).get("weight_map")
+        return sorted({str(name) for name in index.values()}) if isinstance(index, dict) else []
+    return sorted(name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_"))
+
+
 def _weights(path: Path, names: set[str]) -> tuple[bool, int, str]:
     """Whether the weights are whole, their bytes, and what is missing in words."""
-    files = sorted(name for name in names if name.endswith(".safetensors") and not name.startswith("adapter_"))
-    if "model.safetensors.index.json" in names:
-        index = read_json(path / "model.safetensors.index.json").get("weight_map")
-        wanted = sorted(set(index.values())) if isinstance(index, dict) else []
-        missing = [name for name in wanted if not (path / str(name)).is_file()]
-        size_bytes = sum((path / str(name)).stat().st_size for name in wanted if name not in missing)
+    files = weight_names(path, names)
+    if INDEX in names:
+        wanted = files
+        missing = [name for name in wanted if not (path / name).is_file()]
+        size_bytes = sum((path / name).stat().st_size for name in wanted if name not in missing)
         if missing:
             return False, size_bytes, f"{len(missing)} of {len(wanted)} weight files are missing"
         return True, size_bytes, ""

@@ -20,6 +20,7 @@ control      signals: stopping, saving and evaluating now
 listing      all runs of this machine
 follow       a run as printed lines, for a terminal without a screen
 fingerprint  what a run was trained on and with, and what would differ now
+base_files   whether the files of a run's base are those that it was trained on, and which runs stand on a folder
 measured     what runs showed of this machine
 model_card   the README of a result
 """

@@ -234,7 +234,7 @@ class Run:
         """
         hint = "Put it back from a copy, or move it away: then nobody can tell what changed since."
         found = self._noted(self.fingerprint_path, hint)
-        wrong = [part for part in ("plan", "data", "versions") if not isinstance(found.get(part, {}), dict)]
+        wrong = [part for part in ("plan", "data", "base", "versions") if not isinstance(found.get(part, {}), dict)]
         if wrong:
             raise RunError(f"its part {wrong[0]!r} is no object.", where=str(self.fingerprint_path), hint=hint)
         return found

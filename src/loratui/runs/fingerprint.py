@@ -14,6 +14,7 @@ from loratui.core.mix import sections_of
 from loratui.core.parts_text import PARTS
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
+from loratui.runs.base_files import base_files, changed_files
 from loratui.runs.directory import Run
 
 PACKAGES = (
@@ -83,6 +84,10 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         found.append("the dataset's files changed")
     if before.get("model") and now.get("model") and before["model"] != now["model"]:
         found.append("the base model changed")
+    plans = before.get("plan", {}), now.get("plan", {})
+    same_base = all(plans[0].get(key) == plans[1].get(key) for key in ("model.id", "model.revision"))
+    if same_base and changed_files(before.get("base"), now.get("base")):
+        found.append("the base model's files changed")
     old, new = before.get("versions", {}), now.get("versions", {})
     found += [
         f"{name} was {old[name]} and is {new[name]}"
@@ -104,4 +109,5 @@ def what_would_differ(run: Run, plan: Plan | None = None, asked: Collection[str]
     other = {key for key in asked if key in then and then[key] != values.get(key)}
     files = "" if any(key.startswith("dataset.") for key in other) else files_print(plan)
     now = {key: value for key, value in values.items() if key not in other}
-    return differences(before, {"plan": now, "data": {"files": files}, "versions": versions()})
+    base = base_files(plan, before["base"]) if before.get("base") else {}
+    return differences(before, {"plan": now, "data": {"files": files}, "base": base, "versions": versions()})

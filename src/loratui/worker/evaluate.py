@@ -155,6 +155,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
     found = {
         "data": given.data or f"held out by {target.title}",
         "folder": str(folder),
+        "base_changed": target.base_changed,
         "settings": given.settings.model_dump(),
         "samples": given.samples,
         **document(sides, asked, names, given.rules, given.floors),

@@ -102,10 +102,10 @@ def execute(given: MergeRequest) -> int:
         fail(f"{explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.")
         return 1
     if given.as_json:
-        made = Merged(str(without_tilde(given.output).absolute()), proof.holds, describe(proof))
+        made = Merged(str(without_tilde(given.output).absolute()), proof.holds, describe(proof), target.base_changed)
         say_json({**asdict(made), **asdict(proof)}, indent=None)
     else:
-        say(f"The merged model is in {given.output}. {describe(proof)}")
+        say(f"The merged model is in {given.output}. {_proved(proof, target)}")
     return 0
 
 
@@ -233,9 +233,10 @@ def merge(
             quantised_difference=compare(seen, after)[1] if seen else None,
         )
         if target.run is not None:
-            write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
+            write_whole(part / CARD, model_card(target.run, merged=_proved(proof, target)))
         took = measured_merge(target.load.base, target.load.quantization, time.monotonic() - began)
-        write_whole(part / MERGE_NOTE, json.dumps({**asdict(proof), **took}, indent=2) + "\n")
+        note = {**asdict(proof), **took, "base_changed": target.base_changed}
+        write_whole(part / MERGE_NOTE, json.dumps(note, indent=2) + "\n")
         seal_result(part, step_of_result(Path(target.load.sides[ADAPTER])))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
@@ -247,6 +248,11 @@ def merge(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return proof
+
+
+def _proved(proof: Proof, target: Target) -> str:
+    """The proof in words, and what it cannot prove: that the base is the one of the training."""
+    return " ".join(filter(None, (describe(proof), target.base_changed and f"▲ {target.base_changed}")))
 
 
 def _trained(target: Target, onto: str, tell: Callable[[str], None]) -> LoadedModels | None:

@@ -59,6 +59,8 @@ class Merged:
     output: str
     holds: bool
     proof: str
+    base_changed: str = ""
+    """What a person must know where the base is not the one of the training; the proof is of the base as it is."""
 
 
 @dataclass(frozen=True, slots=True)

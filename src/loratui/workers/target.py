@@ -14,6 +14,7 @@ from loratui.export.serving import Served
 from loratui.files import read_object
 from loratui.models.cache import find_cached
 from loratui.paths import demo_model_path, without_tilde
+from loratui.runs.base_files import base_changed
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run, named_run
 from loratui.runs.origin import foreign_words
@@ -35,6 +36,9 @@ class Target:
     checkpoints: dict[str, Path] = field(default_factory=dict)
     """Whole checkpoints of the run by name, oldest first."""
     note: str = ""
+    base_changed: str = ""
+    """What a person must know of the base under a run's adapter, where its files are not those of the training; it
+    stands in the note, too."""
 
     @property
     def sides(self) -> list[str]:
@@ -99,7 +103,9 @@ def of_run(run: Run, *, base: str = "") -> Target:
             name, result = list(checkpoints.items())[-1]
             note = f"The run has no result yet: {name} answers."
         note = " ".join([*(one.sentence for one in damaged), note])
-    note = " ".join(part for part in (foreign_words(run, plan), note) if part)
+    adapter = result is not None and (result / "adapter_config.json").is_file()
+    changed = base_changed(run, plan) if adapter and not base else ""
+    note = " ".join(part for part in (foreign_words(run, plan), changed, note) if part)
     load = Load(
         base=_source(base or plan.model.id),
         sides={BASE: ""} | ({ADAPTER: str(result)} if result else {}),
@@ -112,7 +118,7 @@ def of_run(run: Run, *, base: str = "") -> Target:
         chat_template=plan.model.chat_template,
         trust_remote_code=plan.model.trust_remote_code,
     )
-    return Target(run.name, load, run, plan, result, checkpoints, note)
+    return Target(run.name, load, run, plan, result, checkpoints, note, changed)
 
 
 def with_before(target: Target) -> Target:
@@ -139,7 +145,8 @@ def with_before(target: Target) -> Target:
 def identity_of(target: Target, side: str) -> dict[str, Any]:
     """What the answers of a side depend on, beside what it is asked and how: the model, and how it is held."""
     load = target.load
-    return {
+    since = {"base_weights": weights_written(load, BASE)} if target.base_changed else {}
+    return since | {
         "base": load.base,
         "quantization": load.quantization,
         "double_quantization": load.double_quantization,
@@ -200,9 +207,8 @@ def _of_adapter(folder: Path, base: str) -> Target:
         run = Run(parent)
         if run.plan_path.is_file():
             found = of_run(run, base=base)
-            return replace(
-                found, result=folder, note="", load=replace(found.load, sides={BASE: "", ADAPTER: str(folder)})
-            )
+            load = replace(found.load, sides={BASE: "", ADAPTER: str(folder)})
+            return replace(found, result=folder, note=found.base_changed, load=load)
     named = base or str(adapter_config(folder).get("base_model_name_or_path") or "")
     if not named:
         raise ModelError("this adapter does not name its base model.", where=str(folder), hint="Give it with --base.")

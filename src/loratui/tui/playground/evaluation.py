@@ -154,7 +154,9 @@ class EvaluationScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
         right = right_line(self._document)
-        lines = hanging(right, width - KEPT_FREE) + [""] * bool(right)
+        changed = str(self._document.get("base_changed", ""))  # documents of before have none
+        lines = [*hanging(f"▲ {changed}", width - KEPT_FREE), ""] if changed else []
+        lines += hanging(right, width - KEPT_FREE) + [""] * bool(right)
         lines += [line for told in brief_verdict_lines(self._document) for line in _columned(told, width - KEPT_FREE)]
         if not self._document["failed"] and not right:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]

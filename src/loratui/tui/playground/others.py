@@ -35,6 +35,8 @@ def other_runs(target: Target) -> Others:
             continue
         if why := held_alike(target, other):
             found.refused[other.title] = f"{why} `loratui evaluate --against` compares them."
+        elif other.base_changed:  # one line has room for what is wrong with the run that is asked, not with each beside
+            found.refused[other.title] = f"{other.title}: {other.base_changed}"
         else:
             found.fitting[other.title] = other.result
     return found

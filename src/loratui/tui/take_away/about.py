@@ -39,7 +39,10 @@ def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> 
     if output.notes:
         parts += [
             *([] if told is not None or narrow else [Content("")]),
-            *(Content(harmless(note)).stylize("$text-muted") for note in output.notes),
+            *(
+                Content(harmless(note)).stylize("$warning" if note.startswith("▲") else "$text-muted")
+                for note in output.notes
+            ),
         ]
     parts += [Content(""), *ways] if ways and not narrow else []
     if output.others:

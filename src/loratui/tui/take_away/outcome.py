@@ -29,7 +29,9 @@ def outcome(output: Output, process: CommandProcess) -> Content:
     if process.ended is not None and process.ended.status == 0:
         made = process.made(output.makes) if output.makes is not None else None
         words = _made(made) if made is not None else process.last or "Done."
-        return Content(f"✓ {one_line(words, 900)}").stylize("$success")
+        changed = made.base_changed if isinstance(made, Merged) else ""
+        warning = Content(f"▲ {one_line(changed, 600)}\n" if changed else "").stylize("$warning")
+        return Content.assemble(warning, Content(f"✓ {one_line(words, 900)}").stylize("$success"))
     if process.stopped:
         return Content("■ Stopped. Nothing of it was kept.").stylize("$warning")
     assert process.ended is not None  # it died otherwise, and that was said

@@ -21,6 +21,7 @@ from loratui.files import read_document
 from loratui.format import duration, size
 from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
+from loratui.runs.base_files import base_changed
 from loratui.runs.directory import Run, step_of
 from loratui.runs.merges import last_merge_seconds
 from loratui.runs.model_card import CARD, result_folder, whose_card
@@ -232,6 +233,10 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             )
         if proof := _proof(run.merged_path / CARD):
             notes = [proof]
+        changed = base_changed(run, plan) if done else ""
+        if changed and state != "there":
+            notes.insert(0, f"▲ {changed}")
+        again = "It is made anew from the adapter as it is now; the folder that is there is deleted first."
         yield Output(
             "merge",
             "Whole model",
@@ -246,9 +251,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             makes=Merged,
             took_seconds=took,
             quiet=("--json",),
-            again="It is made anew from the adapter as it is now; the folder that is there is deleted first."
-            if run.merged_path.is_dir()
-            else "",
+            again=" ".join(filter(None, (again, changed))) if run.merged_path.is_dir() else "",
         )
     model = run.model_path if full else run.merged_path
     target = run.path / f"{run.name}-Q4_K_M.gguf"

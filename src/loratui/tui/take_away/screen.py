@@ -21,6 +21,7 @@ from textual.widgets.option_list import Option
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line
 from loratui.hub.push import check_visibility, destination, pack
+from loratui.runs.base_files import stands_on
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
 from loratui.tui.common.still_text import StillText
@@ -271,7 +272,9 @@ class TakeAwayScreen(StepScreen):
 
         from loratui.tui.common.dialogs import ConfirmScreen
 
-        question = ConfirmScreen(f"{output.name}: make it again?", output.again, "make it again", "keep it")
+        stands = await asyncio.to_thread(stands_on, self.run_folder.merged_path) if output.key == "merge" else ""
+        words = f"{output.again}\n▲ {stands}" if stands else output.again
+        question = ConfirmScreen(f"{output.name}: make it again?", words, "make it again", "keep it")
         if not await self.app.push_screen_wait(question):
             return False
         if output.key == "merge":

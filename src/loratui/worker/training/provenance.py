@@ -12,6 +12,7 @@ from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.data.row_filter import LeftOut
 from loratui.files import write_whole
+from loratui.runs.base_files import base_files
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import files_print, plan_values, versions
 from loratui.worker.training.config import DeviceTraits
@@ -32,7 +33,8 @@ def fingerprint(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) ->
         "files": files_print(plan),
         "tokens": prepared.tokens,
     }
-    return {"plan": plan_values(plan), "data": data, "model": shape, "versions": versions()}
+    base = base_files(plan)
+    return {"plan": plan_values(plan), "data": data, "model": shape, "base": base, "versions": versions()}
 
 
 def stored_tokens(run: Run) -> list[str]:
