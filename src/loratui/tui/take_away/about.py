@@ -33,6 +33,8 @@ def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> 
         parts += [Content(""), told]
     if output.problem:
         parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
+    if output.warning:
+        parts += [Content(""), Content(f"▲ {harmless(output.warning)}").stylize("$warning")]
     if output.notes:
         parts += [
             *([] if told is not None or narrow else [Content("")]),
