@@ -42,7 +42,9 @@ async def test_what_was_merged_or_written_as_gguf_is_told(home: Path, size: tupl
     async with LoratuiApp(screen="runs").run_test(size=size) as pilot:
         text = await until(pilot, "✓ finished   step 142")
         assert "merged" not in text
-        run.merged_path.mkdir()
+        for folder, name in ((run.adapter_path, "adapter_model.safetensors"), (run.merged_path, "config.json")):
+            folder.mkdir()
+            (folder / name).touch()
         (run.path / "taken-Q4_K_M.gguf").touch()
         await until(pilot, "✓ finished, merged and as GGUF")
         assert pilot.app.screen.query_one(RunList).chosen is not None

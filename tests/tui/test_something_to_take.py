@@ -10,6 +10,7 @@ from pictured import settled, shown, until
 from recorded_run import record_run
 
 from loratui.runs.directory import Run
+from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.take_away.outputs import outputs_of
 from loratui.tui.training.follow import Followed
@@ -67,6 +68,9 @@ def test_its_checkpoint_is_among_what_can_be_taken(home: Path) -> None:
     assert thing.place.endswith(last.name) and not thing.command and not thing.problem
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_config.json").write_text("{}")
+    status = read_status(run.status_path)
+    assert status is not None
+    write_status(run.status_path, status.model_copy(update={"state": "finished"}))
     assert "checkpoint" not in {thing.key for thing in outputs_of(run)}, "the result is there"
 
 

@@ -12,6 +12,9 @@ from loratui.paths import runs_home
 from loratui.runs.directory import MERGE_NOTE, Run
 from loratui.runs.origin import is_foreign
 
+OLDER = "of an older adapter"
+"""What is told of a merge that does not hold the run's adapter as it is now."""
+
 
 def measured_merge(base: str, quantization: str, seconds: float) -> dict[str, Any]:
     """What a merge keeps of its time. base and quantization: what the adapter was trained on; both decide the work."""

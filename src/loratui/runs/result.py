@@ -5,11 +5,12 @@ The manifest in its folder is that of checkpoints, and every command that uses a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from loratui.core.errors import ModelError
 from loratui.runs.checkpoints import Refused, damage, refused
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, step_of
 from loratui.runs.manifest import MANIFEST, cannot_open, difference, read_manifest, sync, write_manifest
 from loratui.runs.model_card import CARD, result_folder
 
@@ -48,6 +49,40 @@ def step_of_result(folder: Path) -> int:
     """The step whose weights a folder holds; 0 where nobody wrote it down."""
     manifest = read_manifest(folder)
     return manifest.step if manifest is not None else 0
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """A result that an earlier end of its run wrote, and beyond which the run was trained since.
+
+    step: of its weights; 0 where nobody wrote it down. reached: the run's step now. checkpoint: the newest whole one,
+    where it is of a later step. goes_on: a worker is at work, or one waits.
+    """
+
+    step: int
+    reached: int
+    checkpoint: Path | None
+    goes_on: bool
+
+    @property
+    def words(self) -> str:
+        """`of step 115; the run is at step 905`."""
+        of = f"of step {self.step:,}" if self.step else "of an earlier end"
+        return f"{of}; the run is at step {self.reached:,}"
+
+
+def left_behind(run: Run) -> LeftBehind | None:
+    """What is to be known of a result that is older than its run; None where it is the run's last word, or there is
+    none. RunError, PlanError: as `run.plan()`.
+    """
+    folder, status = result_folder(run), run.status()
+    if status.state == "finished" or not folder.is_dir():
+        return None
+    step, last = step_of_result(folder), run.last_checkpoint()
+    reached = max(status.step, step_of(last) if last is not None else 0)
+    if reached <= step:
+        return None
+    return LeftBehind(step, reached, last if last is not None and step_of(last) > step else None, not status.over)
 
 
 def lost(run: Run) -> str:

@@ -18,7 +18,7 @@ from loratui.runs.base_files import base_changed
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run, named_run
 from loratui.runs.origin import foreign_words
-from loratui.runs.result import refused_to_answer, require_undamaged
+from loratui.runs.result import left_behind, refused_to_answer, require_undamaged
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
 
@@ -93,7 +93,8 @@ def of_run(run: Run, *, base: str = "") -> Target:
     """A run's result beside its base; where it is not finished, its newest checkpoint whose weights are whole."""
     plan = run.plan()
     checkpoints = {folder.name: folder for folder in run.checkpoints()}
-    result, note = _result(run), ""
+    result = _result(run)
+    note = _older_words(run, result) if result is not None else ""
     if result is None:
         damaged = refused_to_answer(run)
         for one in damaged:
@@ -202,13 +203,27 @@ def _result(run: Run) -> Path | None:
     return run.model_path if (run.model_path / "config.json").is_file() else None
 
 
+def _older_words(run: Run, result: Path) -> str:
+    """That a run was trained beyond its result, and what to ask instead; empty where it was not."""
+    left = left_behind(run)
+    if left is None:
+        return ""
+    newer = f"; {left.checkpoint.name} is newer, and can be asked instead" if left.checkpoint is not None else ""
+    return f"The {result.name} is {left.words}{newer}."
+
+
 def _of_adapter(folder: Path, base: str) -> Target:
     for parent in (folder.parent, folder.parent.parent):
         run = Run(parent)
         if run.plan_path.is_file():
             found = of_run(run, base=base)
-            load = replace(found.load, sides={BASE: "", ADAPTER: str(folder)})
-            return replace(found, result=folder, note=found.base_changed, load=load)
+            older = _older_words(run, folder) if folder == found.result else ""
+            return replace(
+                found,
+                result=folder,
+                note=" ".join(filter(None, (found.base_changed, older))),
+                load=replace(found.load, sides={BASE: "", ADAPTER: str(folder)}),
+            )
     named = base or str(adapter_config(folder).get("base_model_name_or_path") or "")
     if not named:
         raise ModelError("this adapter does not name its base model.", where=str(folder), hint="Give it with --base.")

@@ -9,6 +9,7 @@ from functools import cached_property
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.listing import RunList, RunSummary
+from loratui.runs.merges import OLDER
 from loratui.runs.outcome import Outcome, OutcomeTail
 from loratui.runs.verdict import Ruin
 from loratui.tui.home.differences import KIN, Kin, differences, kin_of, setting_words, varying
@@ -109,7 +110,7 @@ def taken_away(run: Run) -> tuple[str, ...]:
         names = [path.name for path in run.path.iterdir()]
     except OSError:
         return ()
-    merged = ("merged",) if run.merged_path.name in names else ()
+    merged = ("merged" if run.merged_is_current else f"merged ▲ {OLDER}",) if run.merged_path.name in names else ()
     return merged + (("as GGUF",) if any(name.endswith(".gguf") for name in names) else ())
 
 

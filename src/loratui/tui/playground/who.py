@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from loratui.core.errors import LoratuiError
 from loratui.core.mix import sections_of
 from loratui.core.plan import Plan
@@ -11,7 +13,7 @@ from loratui.models.find import find_model
 from loratui.paths import home_short
 from loratui.runs.directory import Run
 from loratui.runs.outcome import Outcome, OutcomeTail
-from loratui.runs.result import step_of_result
+from loratui.runs.result import left_behind, step_of_result
 from loratui.tui.playground.answer_view import BESIDE
 from loratui.workers.protocol import ADAPTER, BASE
 from loratui.workers.target import Target
@@ -53,21 +55,29 @@ def _base(target: Target, outcome: Outcome) -> list[tuple[str, str]]:
 
 def _result(target: Target, result: str, outcome: Outcome) -> list[tuple[str, str]]:
     """What was trained: how, from what, until which step, how good it was at its best."""
-    from pathlib import Path
-
     found: list[tuple[str, str]] = []
-    plan, run = target.plan, target.run
+    plan, run, step = target.plan, target.run, 0
     if plan is not None:
         found.append(("made by", f"{_method(plan)}, of {_rows(plan)}"))
     if run is not None:
-        step, total = step_of_result(Path(result)), run.status().total
-        weights = f", weights of step {step:,}" + (f" of {total:,}" if total else "") if step else ""
-        found.append(("run", f"{run.name}{weights}"))
+        found.append(("run", f"{run.name}{_weights(run, Path(result))}"))
+        step = step_of_result(Path(result))
     best = outcome.best
     if best is not None and best.loss is not None:
-        found.append(("held out", f"best loss {loss_text(best.loss)}, at step {best.step:,}"))
+        beyond = ", which these weights are not" if step and best.step > step else ""
+        found.append(("held out", f"best loss {loss_text(best.loss)}, at step {best.step:,}{beyond}"))
     found.append(("lies in", home_short(result)))
     return found
+
+
+def _weights(run: Run, result: Path) -> str:
+    """Of which step the weights are; of a result that the run was trained beyond, what answers instead."""
+    left = left_behind(run) if result in (run.adapter_path, run.model_path) else None
+    if left is not None:
+        newer = f", or ask {left.checkpoint.name} (^y)" if left.checkpoint is not None else ""
+        return f", ▲ weights {left.words}: {'it' if left.goes_on else 'r on the run'} goes on{newer}"
+    step, total = step_of_result(result), run.status().total
+    return f", weights of step {step:,}" + (f" of {total:,}" if total else "") if step else ""
 
 
 def _method(plan: Plan) -> str:

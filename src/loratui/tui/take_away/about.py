@@ -36,6 +36,8 @@ def about(output: Output, told: Content | None, width: int, *, narrow: bool) -> 
         parts += [Content(""), told]
     if problem and not narrow:
         parts += [Content(""), *problem]
+    if output.warning:
+        parts += [Content(""), Content(f"▲ {harmless(output.warning)}").stylize("$warning")]
     if output.notes:
         parts += [
             *([] if told is not None or narrow else [Content("")]),

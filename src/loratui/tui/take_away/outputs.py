@@ -23,9 +23,11 @@ from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, home_short
 from loratui.runs.base_files import base_changed
 from loratui.runs.directory import Run, step_of
-from loratui.runs.merges import last_merge_seconds
+from loratui.runs.merges import OLDER, last_merge_seconds
 from loratui.runs.model_card import CARD, result_folder, whose_card
+from loratui.runs.result import LeftBehind, left_behind
 from loratui.tui.take_away.along import Shown, file_along, merged_along, plan_shown
+from loratui.tui.take_away.older import merged_steps, older_words, result_words, weights_bytes
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
@@ -83,6 +85,8 @@ class Output:
     """What is added to the command so that it says so."""
     again: str = ""
     """What making it again does to what is there: the person is asked first. Empty: nothing is there, or it stays."""
+    warning: str = ""
+    """What a person should know before it is made or used, though it can be."""
 
     @property
     def line(self) -> str:
@@ -101,18 +105,23 @@ def outputs_of(run: Run) -> list[Output]:
     plan = run.plan()
     folder = result_folder(run)
     done = (folder / ("config.json" if plan.method.kind == "full" else "adapter_config.json")).is_file()
+    left = left_behind(run) if done else None
     card = file_along(run, done=done)
     made = [
-        *_result(run, plan, folder, done),
+        *_result(run, plan, folder, done, left),
         *_next(run, plan, done),
         *_whole(run, plan, done),
         *_elsewhere(run, plan, folder, done),
     ]
     cards = {"merge": merged_along(run)} if done else {}
-    return [*(replace(output, shows=cards.get(output.key, card)) for output in made), *_exports(run, plan)]
+    older = f"The {folder.name} is {older_words(left)}." if left is not None else ""
+    told = (
+        replace(one, shows=cards.get(one.key, card), warning=older if one.key != "checkpoint" else "") for one in made
+    )
+    return [*told, *_exports(run, plan)]
 
 
-def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
+def _result(run: Run, plan: Plan, folder: Path, done: bool, left: LeftBehind | None) -> Iterator[Output]:
     full = plan.method.kind == "full"
     name = "model" if full else "adapter"
     what = (
@@ -127,13 +136,13 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
         "result",
         "Result",
         name.capitalize(),
-        "there" if done else "not yet",
-        size(_weights_bytes(folder)) if done else "not finished",
+        "not yet" if not done else "there" if left is None else "old",
+        result_words(folder, left) if done else "not finished",
         what,
         home_short(folder),
         problem="" if done else NOT_FINISHED,
     )
-    yield from _checkpoint(run, full) if not done else ()
+    yield from _checkpoint(run, full) if not done or left is not None else ()
     state, words = CARDS[whose_card(folder / CARD)] if done else ("not yet", "not finished")
     yield Output(
         "card",
@@ -156,7 +165,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
 
 
 def _checkpoint(run: Run, full: bool) -> Iterator[Output]:
-    """What is there of a run without a result: its newest checkpoint, which has the result's own form."""
+    """What is there of a run whose result is older or not there: its newest checkpoint, which has the result's form."""
     last = run.last_checkpoint()
     if last is None or not (last / ("config.json" if full else "adapter_config.json")).is_file():
         return
@@ -166,7 +175,7 @@ def _checkpoint(run: Run, full: bool) -> Iterator[Output]:
         "Result",
         "Checkpoint",
         "there",
-        f"step {step:,} · {size(_weights_bytes(last))}",
+        f"step {step:,} · {size(weights_bytes(last))}",
         f"The {what} as it was at step {step:,}, beside what a training needs to go on from there (r on the run).",
         home_short(last),
     )
@@ -217,8 +226,8 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
         )
         words = {
             "not yet": "not finished",
-            "there": size(_weights_bytes(run.merged_path)),
-            "old": "of an older adapter",
+            "there": size(weights_bytes(run.merged_path)),
+            "old": OLDER,
             "absent": "not made",
         }[state]
         notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
@@ -233,6 +242,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             )
         if proof := _proof(run.merged_path / CARD):
             notes = [proof]
+        notes = [*merged_steps(run, there=state in ("there", "old"), now=state in ("absent", "old")), *notes]
         changed = base_changed(run, plan) if done else ""
         if changed and state != "there":
             notes.insert(0, f"▲ {changed}")
@@ -381,10 +391,3 @@ def _proof(card: Path) -> str:
         return ""
     _, _, after = text.partition("\n## Merged\n")
     return after.partition("\n## ")[0].strip()
-
-
-def _weights_bytes(folder: Path) -> int:
-    try:
-        return sum(item.stat().st_size for item in folder.glob("*.safetensors") if item.is_file())
-    except OSError:
-        return 0

@@ -29,6 +29,8 @@ LONG_BYTES = 8 << 20
 """A longer history is taken in by its outline."""
 CHUNK_BYTES = 2 << 20
 """Read at once; a long history is taken in by several polls."""
+ABSENT = (0, 0)
+"""The mark of a file that is not there."""
 
 
 class Shown(NamedTuple):
@@ -51,7 +53,7 @@ class Followed:
     status: Status = field(default_factory=Status)
     plan: Plan | None = None
     problem: str = ""
-    """Why the run's plan cannot be read."""
+    """Why the run's plan cannot be read, as of the last poll; the one that was read before stays."""
     whole: bool = False
     """Whether the history was read to its present end."""
     findings: list[Finding] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Followed:
         self._checkpoints_seen: tuple[object, ...] = ()
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
+        self._plan_seen: tuple[int, int] = (-1, -1)
         self._unreadable_before = 0
         self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
@@ -116,27 +119,35 @@ class Followed:
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
-        if self.plan is None and not self.problem:
-            try:
-                self.plan = self.run.plan()
-            except LoratuiError as error:
-                self.problem = error.sentence
+        replanned = self._read_plan()
         before, stood, known = self.status, self.stall, len(self.warnings)
         self.status = self.run.status()
         self.gone = not self.run.path.is_dir()
         self.stall = stall_words(self.status)
         count = 0
-        if self._mark() != self._seen or not self.whole:
-            self._seen = self._mark()
+        if _mark(self.run.events_path) != self._seen or not self.whole:
+            self._seen = _mark(self.run.events_path)
             count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
         had_checkpoint, stood_as = self.has_checkpoint, self.trial
         self._look_for_its_experiment()
         self._look_for_checkpoints()
         diagnosed = self.whole and self._diagnose()
         self.looked = True
-        news = count > 0 or diagnosed or self.stall != stood or len(self.warnings) != known
+        news = count > 0 or replanned or diagnosed or self.stall != stood or len(self.warnings) != known
         news = news or self.trial != stood_as
         return news or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
+
+    def _read_plan(self) -> bool:
+        """Read the plan where its file changed: more epochs or a fix write it anew. Whether another is known now."""
+        now, known = _mark(self.run.plan_path), self.plan is not None or bool(self.problem)
+        if known and now in (self._plan_seen, ABSENT):  # that the folder is gone is told by itself
+            return False
+        self._plan_seen, before, problem = now, self.plan, self.problem
+        try:
+            self.plan, self.problem = self.run.plan(), ""
+        except LoratuiError as error:
+            self.problem = error.sentence
+        return (self.plan, self.problem) != (before, problem)
 
     def _take_new(self) -> int:
         start = self._tail.offset
@@ -188,12 +199,14 @@ class Followed:
             self._checkpoints_seen = seen
             self.has_checkpoint = self.run.last_checkpoint() is not None
 
-    def _mark(self) -> tuple[int, int]:
-        try:
-            found = self.run.events_path.stat()
-        except OSError:
-            return (0, 0)
-        return found.st_size, found.st_mtime_ns
+
+def _mark(path: Path) -> tuple[int, int]:
+    """What changes with a file: its size and when it was written (nanoseconds); `ABSENT` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ABSENT
+    return found.st_size, found.st_mtime_ns
 
 
 def _told(status: Status) -> tuple[object, ...]:
