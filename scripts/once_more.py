@@ -21,8 +21,14 @@ FAILED = Path(".pytest_cache/v/cache/lastfailed")
 """pytest's own record of what failed last, by test."""
 
 
+def without_group(test: str) -> str:
+    """A test as pytest takes it: pytest-xdist writes `@` and the group of those that share a worker behind its name."""
+    name, bracket, end = test.rpartition("]")
+    return name + bracket + end.partition("@")[0]
+
+
 def main() -> int:
-    failed = sorted(json.loads(FAILED.read_text())) if FAILED.exists() else []
+    failed = sorted({without_group(test) for test in json.loads(FAILED.read_text())}) if FAILED.exists() else []
     if not failed or len(failed) > AT_MOST:
         print(f"{len(failed)} tests failed: they are not tried again.")
         return 1
