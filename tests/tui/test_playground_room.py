@@ -292,10 +292,10 @@ async def test_the_newest_score_stays_in_the_frame_of_the_rows(run: Run) -> None
         await pilot.press("enter")
         await until(pilot, "answers right.")
         await pilot.press("escape")
-        await until(pilot, "2 held-out rows · scored: base 0, adapter 2 of 2 rows")
+        await until(pilot, "2 held-out rows · scored: 2 of 2 right, base 0")
         await pilot.press("escape", "end", "enter")
         await until(pilot, "Held-out row 2 of 2. enter asks it.")
-        assert "scored: base 0, adapter 2 of 2 rows" in shown(app)
+        assert "scored: 2 of 2 right, base 0" in shown(app)
 
 
 async def test_a_score_explains_its_figures_and_breaks_no_line_before_a_lone_number(run: Run) -> None:

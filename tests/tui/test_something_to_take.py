@@ -13,6 +13,7 @@ from loratui.runs.directory import Run
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.take_away.outputs import outputs_of
+from loratui.tui.training.allowed import ACTIONS
 from loratui.tui.training.follow import Followed
 
 
@@ -74,9 +75,14 @@ def test_its_checkpoint_is_among_what_can_be_taken(home: Path) -> None:
     assert "checkpoint" not in {thing.key for thing in outputs_of(run)}, "the result is there"
 
 
-def test_a_run_that_home_lists_is_known_to_have_a_checkpoint_before_its_history_is_read(home: Path) -> None:
-    """A key pressed at once was told that it had made nothing to take."""
+def test_before_a_listed_run_was_looked_into_nobody_says_that_it_made_nothing(home: Path) -> None:
+    """A key pressed at once was told so; to look is no work for the thread that paints."""
     run = record_run(home, state="stopped", checkpoint=True)
-    assert Followed(run, status=run.status(), looked=True).has_checkpoint
-    bare = record_run(home, "bare", state="stopped")
-    assert not Followed(bare, status=bare.status(), looked=True).has_checkpoint
+    followed = Followed(run, status=run.status(), plan=run.plan(), looked=True)
+    take = next(action for action in ACTIONS if action.name == "take_away")
+    assert take.why_not(followed) == "Take away: its checkpoints are still being looked for."
+    followed.poll()
+    assert take.why_not(followed) == ""
+    bare = Followed(record_run(home, "bare", state="stopped"))
+    bare.poll()
+    assert "it has made nothing to take yet" in take.why_not(bare)

@@ -137,3 +137,17 @@ async def test_a_merge_is_told_beside_the_time_of_the_last_one(
         await until(pilot, lambda: re.search(words + "The adapter answers", shown(pilot.app)))
         await pilot.press("s")
         await until(pilot, "■ Stopped.")
+
+
+async def test_the_box_of_a_run_without_a_result_shows_its_plan_without_the_help_of_each_key(stopped: Run) -> None:
+    """Behind each value its help was wrapped, and the cursor stood on what is not there."""
+    newest = stopped.last_checkpoint()
+    assert newest is not None
+    (newest / "adapter_config.json").write_text("{}")
+    (newest / "adapter_model.safetensors").write_bytes(b"x" * 2048)
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await until(pilot, "x Take away")
+        await pilot.press("x")
+        text = await until(pilot, 'id = "demo"')
+        assert "Hub id, local folder" not in text and 'revision = ""' in text
+        assert pilot.app.screen.chosen.key == "checkpoint"  # type: ignore[attr-defined]

@@ -277,10 +277,13 @@ def right_line(found: Document) -> str:
 
 
 def score_words(found: Document) -> str:
-    """`scored: base 0, adapter 16 of 16 rows`; empty where rows are not right or wrong."""
+    """`scored: 16 of 16 right, base 0`, the side that the others are compared with first; empty where rows are not
+    right or wrong.
+    """
     rights = _rights(found)
-    told = ", ".join(f"{name} {right}" for name, _, right, _ in rights)
-    return f"scored: {told} of {found['rows']:,} rows" if told else ""
+    judged = next((right for name, _, right, _ in rights if name == found["judged"]), "")
+    others = [f"{name} {right}" for name, _, right, _ in rights if name != found["judged"]]
+    return ", ".join([f"scored: {judged} of {found['rows']:,} right", *others]) if judged else ""
 
 
 def _rights(found: Document) -> list[tuple[str, str, str, int]]:

@@ -57,7 +57,7 @@ def shown(value: float | None, unit: Unit, *, sign: bool = False) -> str:
     number = value * 100 if unit == "share" else value
     if unit == "number" and math.isfinite(number):
         digits = max(0, 3 - len(f"{abs(number):.0f}")) if abs(number) >= 1 else 3
-        return f"{number:{'+' if sign else ''}.{digits}f}"
+        return f"{number:{'+' if sign else ''},.{digits}f}"
     return f"{number:{'+' if sign else ''}.1f}"
 
 

@@ -14,10 +14,12 @@ IN_ALL = "in all"
 
 
 def steps_words(event: Finished) -> str:
-    """`100 steps in 14 s`; where a worker took over in between, how many of them that time is for."""
+    """`100 steps in 14 s`; where a worker took over in between, how many of them that time is for, if any."""
     taken = duration(event.seconds)
     if not event.begun_at:
         return f"{event.step:,} steps in {taken}"
+    if event.step == event.begun_at:  # stopped after its last step: only the end was left
+        return f"{event.step:,} steps"
     return f"{event.step:,} steps, the last {event.step - event.begun_at:,} of them in {taken}"
 
 

@@ -92,8 +92,8 @@ class PathField(Input):
         """Whether a path begins with this key, which then goes into the field with all that follows.
 
         With rows, `~` and `.` do, and `/` where it searches nothing. Where there are none, every letter and sign does
-        that is no key of the screen. Of `data/x.jsonl` the first
-        letter takes the demo; where the second one is no key either, it was a path: nothing of it is lost.
+        that is no key of the screen. Of `data/x.jsonl` the first letter takes the demo; where the second one is no key
+        either, it was a path: nothing of it is lost.
         """
         state, character = self.app.state, event.character or ""
         slipped, self._slipped = self._slipped, ""

@@ -72,7 +72,7 @@ class DeviceBox(Vertical):
         device = self.app.state.hardware.device()
         if not self.screen.has_class("-tall") or device is None:
             return
-        self.set_class(device.kind == "gpu", "-card")
+        self.screen.set_class(device.kind == "gpu", "-card")
         if not self.screen.has_class("-very-wide"):  # there is room for a chosen card alone
             if device.kind == "gpu" and not self.screen.has_class("-several"):
                 self.call_after_refresh(self._tell_offers)

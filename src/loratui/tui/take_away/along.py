@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loratui.core.errors import LoratuiError
+from loratui.core.plan_text import plan_to_toml
 from loratui.files import read_document
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, MARK, model_card, result_folder
@@ -46,9 +47,9 @@ def merged_along(run: Run) -> Shown:
 
 
 def plan_shown(run: Run) -> Shown:
-    """The plan of a run, as its file has it."""
+    """The plan of a run, as its file has it but for the words behind each key."""
     try:
-        return f"the plan that it trains, {run.plan_path.name}", read_document(run.plan_path)
+        return f"the plan that it trains, {run.plan_path.name}", plan_to_toml(run.plan(), comments=False)
     except (OSError, LoratuiError) as error:
         return "the plan", f"It cannot be read: {error}"
 

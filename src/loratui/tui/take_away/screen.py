@@ -146,7 +146,8 @@ class TakeAwayScreen(StepScreen):
             options.clear_options()
             options.add_options(lines)
             keys = [line.id for line in lines]
-            options.highlighted = keys.index(kept) if kept in keys else 1
+            there = next((output.key for output in self.outputs if output.state in ("there", "old")), "")
+            options.highlighted = next((keys.index(key) for key in (kept, there) if key in keys), 1)
         self._show_about()
         self.refresh_bindings()
 

@@ -42,15 +42,17 @@ READ = Condition(lambda followed: followed.whole, "the run's history is still be
 PLAN = Condition(lambda followed: followed.plan is not None, "its plan cannot be read")
 FIXES = Condition(_has_fixes, "nothing was found that a change of its plan would mend")
 SAMPLES = Condition(lambda followed: bool(followed.record.samples), "it has answered no pinned prompt yet")
+SEEN = Condition(lambda followed: followed.has_checkpoint is not None, "its checkpoints are still being looked for")
+RESULT_OR_SEEN = Condition(lambda followed: followed.status.state == "finished" or SEEN.holds(followed), SEEN.otherwise)
 WEIGHTS = Condition(
-    lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"
+    lambda followed: followed.status.state == "finished" or bool(followed.has_checkpoint), "it has no checkpoint yet"
 )
 MADE = Condition(WEIGHTS.holds, "it has made nothing to take yet, neither a checkpoint nor a result")
 ANSWERS = Condition(
     lambda followed: followed.plan is not None and followed.plan.training.objective == "sft",
     "it learnt preferences already: the playground's m trains it further",
 )
-CHECKPOINT = Condition(lambda followed: followed.has_checkpoint, "it has no checkpoint to go on from")
+CHECKPOINT = Condition(lambda followed: bool(followed.has_checkpoint), "it has no checkpoint to go on from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,13 @@ ACTIONS: tuple[RunAction, ...] = (
         "for a run that stopped, failed or was lost",
         changes=True,
     ),
-    RunAction("ask", RUN["ask"], "Ask it", "Ask it something in the playground", conditions=(WEIGHTS,)),
+    RunAction("ask", RUN["ask"], "Ask it", "Ask it something in the playground", conditions=(RESULT_OR_SEEN, WEIGHTS)),
     RunAction(
         "take_away",
         RUN["take_away"],
         "Take away",
         "Merge, export, push or serve what it made",
-        conditions=(PLAN, MADE),
+        conditions=(PLAN, RESULT_OR_SEEN, MADE),
     ),
     RunAction("log", RUN["log"], "Log", "What the worker printed"),
     RunAction(
@@ -133,7 +135,7 @@ ACTIONS: tuple[RunAction, ...] = (
         "Train it for more epochs, from its last checkpoint",
         frozenset({"finished", "stopped"}),
         "for a run that finished or was stopped",
-        (PLAN, CHECKPOINT),
+        (PLAN, SEEN, CHECKPOINT),
         changes=True,
     ),
     RunAction(

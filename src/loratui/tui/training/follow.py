@@ -67,8 +67,8 @@ class Followed:
     """For how long no step has been made, and where the processes stand; empty where all is well."""
     trial: Standing | None = None
     """What it is in an experiment; None for a run that is no trial."""
-    has_checkpoint: bool = False
-    """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
+    has_checkpoint: bool | None = None
+    """Whether a whole checkpoint lies in the run's directory, as of the last poll; None before the first one."""
 
     def __post_init__(self) -> None:
         self._checkpoints_seen: tuple[object, ...] = ()
@@ -78,8 +78,6 @@ class Followed:
         self._unreadable_before = 0
         self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
-        if self.looked:  # by whoever lists the run: what it has made is known as well
-            self._look_for_checkpoints()
 
     @property
     def to_the_point(self) -> list[Finding]:
