@@ -16,7 +16,7 @@ from loratui.tui.app import LoratuiApp
 from loratui.tui.playground import held_out
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.beneath import Asked, Beneath, Rows, how_lines
-from loratui.tui.playground.evaluation import EvaluationScreen
+from loratui.tui.playground.evaluation import NAME_CELLS, EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.screen import PlaygroundScreen
 from loratui.tui.wizard.draft import Draft
@@ -308,7 +308,7 @@ async def test_a_score_explains_its_figures_and_breaks_no_line_before_a_lone_num
         line = {"against": "base", "measure": "exact_match", "told": "better", "rows_needed": None, "words": words}
         document = {"rows": 16, "judged": "run", "sides": sides, "differences": [line], "failed": [], "folder": "/f"}
         await app.push_screen(EvaluationScreen(document))
-        text = await until(pilot, "  exact match     better by 100.0 points")
+        text = await until(pilot, f"{'  exact match':<{NAME_CELLS}}better by 100.0 points")
         told = [one.strip(" │╮╯╭╰─") for one in text.splitlines()]
         assert "100.0" not in told, text
         await pilot.press("question_mark")

@@ -29,7 +29,7 @@ from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.playground import loader as loader_module
 from loratui.tui.playground.answer_view import AnswerView
-from loratui.tui.playground.evaluation import EvaluationScreen
+from loratui.tui.playground.evaluation import NAME_CELLS, EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
@@ -494,7 +494,7 @@ async def test_a_long_score_begins_with_its_verdicts_and_says_that_it_scrolls(ru
     async with app.run_test(size=size) as pilot:
         await until(pilot, f"● {run.name}")
         await app.push_screen(EvaluationScreen({**found, "folder": str(run.path)}))
-        text = await until(pilot, "exact match     better by 100.0 points")
+        text = await until(pilot, f"{'  exact match':<{NAME_CELLS}}better by 100.0 points")
         assert "adapter: 40 of 40 · " in text, text
         assert ("↑ ↓ pgdn scroll" in text) == (size[1] == 24), text
         assert size[0] < 200 or re.search(r"│ +base +checkpoint-5 +│", text), "a third that has no room stands below"

@@ -39,7 +39,7 @@ AROUND = 7
 """Columns of the panel that are border, padding and scrollbar."""
 KEPT_FREE = 2
 """Columns that sentences keep off the scrollbar."""
-NAME_CELLS = 18
+NAME_CELLS = 21
 """Columns of a measure's name, with the space after it, before what is said of it."""
 
 
